@@ -1,0 +1,40 @@
+"""RLX: a machine-learning compiler on xDSL.
+
+`import rlx` loads nothing but this file; every public name is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from rlx._version import __version__
+
+_MODULE_OF = {
+    "BindError": "rlx_runtime.errors",
+    "CacheError": "rlx_runtime.errors",
+    "Error": "rlx_runtime.errors",
+    "LegalizeError": "rlx_runtime.errors",
+    "LowerError": "rlx_runtime.errors",
+    "PackageError": "rlx_runtime.errors",
+    "ParseError": "rlx_runtime.errors",
+    "RuntimeFault": "rlx_runtime.errors",
+    "ShapeError": "rlx_runtime.errors",
+    "TargetError": "rlx_runtime.errors",
+    "VerifyError": "rlx_runtime.errors",
+}
+"""Public name -> the module that defines it."""
+
+__all__ = ["__version__", *_MODULE_OF]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module = _MODULE_OF[name]
+    except KeyError:
+        raise AttributeError(f"module 'rlx' has no attribute '{name}'") from None
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

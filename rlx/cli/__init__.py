@@ -1,0 +1,1 @@
+"""The command lines `rlx` and `rlx-opt`."""

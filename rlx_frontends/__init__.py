@@ -1,0 +1,1 @@
+"""How models come in. Imports `rlx_dialects` only."""

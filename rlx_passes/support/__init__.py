@@ -1,0 +1,1 @@
+"""What passes share: locations, verification, diagnostics, rewriting."""

@@ -1,0 +1,1 @@
+"""How compiled code runs. Imports none of the other packages and no xDSL."""
