@@ -187,7 +187,9 @@ class DimExpr:
             sign = ("-" if scale < 0 else "") if not parts else (" - " if scale < 0 else " + ")
             parts.append(sign + " * ".join(factors))
         text = "".join(parts)
-        return text
+        alone = _single_atom(self)
+        # A lone division needs no parentheses; as part of something it has them.
+        return text[1:-1] if alone is not None and alone[0] in ("floordiv", "mod") else text
 
     def __repr__(self) -> str:
         return f"DimExpr({self})"
@@ -307,8 +309,9 @@ def _atom_text(atom: Atom) -> str:
 
 
 def _operand_text(expr: DimExpr) -> str:
-    simple = expr.is_symbol or (expr.is_const and expr.value >= 0)
-    return str(expr) if simple or (len(expr.terms) == 1 and expr.terms[0][1] == 1 and len(expr.terms[0][0]) == 1) else f"({expr})"
+    alone = _single_atom(expr)
+    simple = (expr.is_const and expr.value >= 0) or (alone is not None and alone[0] in ("sym", "min", "max"))
+    return str(expr) if simple else f"({expr})"
 
 
 def _atom_key(atom: Atom) -> tuple[str, str]:
