@@ -28,7 +28,10 @@ from xdsl.printer import Printer
 from xdsl.traits import IsTerminator, Pure
 from xdsl.utils.exceptions import VerifyException
 
+from rlx_dialects.dims import DimExpr
 from rlx_dialects.lir.types import BufferType, RowType
+from rlx_dialects.rlx.syntax import parse_dim_expr
+from rlx_dialects.rlx.types import DimExprAttr
 
 OOB_POLICIES = ("error", "clamp", "fill")
 
@@ -107,27 +110,27 @@ class ProductOp(IRDLOperation):
 
 @irdl_op_definition
 class IndexOp(IRDLOperation):
-    """The current value of an iteration dim, or of a symbol of the program.
+    """The current value of an expression over iteration dims and symbols of the program.
 
     ```mlir
-    %k = lir.index k
+    %k = lir.index P + k
     ```
     """
 
     name = "lir.index"
-    symbol = prop_def(StringAttr)
+    expr = prop_def(DimExprAttr)
     result = result_def(IndexType())
     traits = traits_def(Pure())
 
-    def __init__(self, symbol: str):
-        super().__init__(properties={"symbol": StringAttr(symbol)}, result_types=[IndexType()])
+    def __init__(self, expr: DimExpr):
+        super().__init__(properties={"expr": DimExprAttr(expr)}, result_types=[IndexType()])
 
     @classmethod
     def parse(cls, parser: Parser) -> IndexOp:
-        return cls(parser.parse_identifier(" (iteration dim)"))
+        return cls(parse_dim_expr(parser))
 
     def print(self, printer: Printer) -> None:
-        printer.print_string(f" {self.symbol.data}")
+        printer.print_string(f" {self.expr.data}")
 
 
 @irdl_op_definition
