@@ -17,8 +17,11 @@ from rlx_dialects.dims.expr import (
     mod,
     sym,
 )
+from rlx_dialects.dims.facts import Facts, SymbolFacts
 from rlx_dialects.dims.parse import parse_dim
+from rlx_dialects.dims.solve import ExtentGuard, Solution, SolveError, SolveStep, solve_symbols
 
 __all__ = [
-    "DimExpr", "DimLike", "as_expr", "ceildiv", "const", "floordiv", "from_json", "maximum", "minimum", "mod", "parse_dim", "sym",
+    "DimExpr", "DimLike", "ExtentGuard", "Facts", "Solution", "SolveError", "SolveStep", "SymbolFacts", "as_expr", "ceildiv",
+    "const", "floordiv", "from_json", "maximum", "minimum", "mod", "parse_dim", "solve_symbols", "sym",
 ]  # fmt: skip

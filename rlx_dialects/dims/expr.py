@@ -10,9 +10,10 @@ Index maps of kernel forms are written in the same language; their symbols are i
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 DimLike: TypeAlias = "DimExpr | int"
 JsonExpr: TypeAlias = "int | str | list[JsonExpr]"
@@ -27,14 +28,16 @@ class DimExpr:
 
     __slots__ = ("__dict__", "__weakref__", "_hash", "terms")
     terms: tuple[tuple[Monomial, int], ...]
-    _interned: dict[tuple[tuple[Monomial, int], ...], DimExpr] = {}
+    _interned: ClassVar[dict[tuple[tuple[Monomial, int], ...], DimExpr]] = {}
 
-    def __new__(cls, terms: tuple[tuple[Monomial, int], ...]) -> DimExpr:
+    def __new__(cls, terms: tuple[tuple[Monomial, int], ...]) -> DimExpr:  # noqa: PYI034
         found = cls._interned.get(terms)
         if found is None:
             found = super().__new__(cls)
             found.terms = terms
-            found._hash = hash(terms)
+            # A constant equals the int of the same value, so it must hash like it.
+            is_const = not terms or (len(terms) == 1 and not terms[0][0])
+            found._hash = hash(terms[0][1] if terms else 0) if is_const else hash(terms)
             # setdefault keeps interning correct when two threads build the same expression at once.
             found = cls._interned.setdefault(terms, found)
         return found
@@ -207,8 +210,21 @@ class DimExpr:
         return terms[0] if len(terms) == 1 else ["+", *terms]
 
 
+RESERVED = frozenset(("floordiv", "ceildiv", "mod", "min", "max"))
+_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.]*")
+_SYMBOLS: dict[str, DimExpr] = {}
+
+
 def sym(name: str) -> DimExpr:
-    return DimExpr((((("sym", name),), 1),))
+    """The symbol `name`. ValueError for a name that would not read back: not an identifier, or a word of the grammar."""
+    found = _SYMBOLS.get(name)
+    if found is None:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot name a dimension: use letters, digits and '_', not starting with a digit")
+        if name in RESERVED:
+            raise ValueError(f"'{name}' cannot name a dimension: it is an operator of dimension expressions")
+        found = _SYMBOLS[name] = DimExpr((((("sym", name),), 1),))
+    return found
 
 
 def const(value: int) -> DimExpr:
@@ -232,9 +248,10 @@ def floordiv(a: DimLike, b: DimLike) -> DimExpr:
     inner = _single_atom(rest)
     if inner is not None and inner[0] == "floordiv":
         return quotient + floordiv(inner[1], inner[2] * b)
-    common = _content(rest, b)
-    if common > 1:
-        return quotient + floordiv(_scale_down(rest, common), _scale_down(b, common))
+    reduced = _cancel(rest, b)
+    if reduced is not None:
+        upper, lower, _, _ = reduced
+        return quotient + floordiv(upper, lower)
     return quotient + DimExpr((((("floordiv", rest, b),), 1),))
 
 
@@ -251,9 +268,10 @@ def mod(a: DimLike, b: DimLike) -> DimExpr:
     inner = _single_atom(rest)
     if inner is not None and inner[0] == "mod" and not _divide(inner[2], b)[1].terms:
         return mod(inner[1], b)
-    common = _content(rest, b)
-    if common > 1:
-        return common * mod(_scale_down(rest, common), _scale_down(b, common))
+    reduced = _cancel(rest, b)
+    if reduced is not None:
+        upper, lower, factor, left = reduced
+        return factor * mod(upper, lower) + left
     return DimExpr((((("mod", rest, b),), 1),))
 
 
@@ -275,11 +293,12 @@ def from_json(value: JsonExpr) -> DimExpr:
         return const(value)
     if isinstance(value, str):
         return sym(value)
-    if not isinstance(value, list) or not value or value[0] not in _OPS:
+    op = value[0] if isinstance(value, list) and len(value) >= 3 else None
+    if not isinstance(op, str) or op not in _OPS or (len(value) > 3 and op in ("floordiv", "mod")):
         raise ValueError(f"not a dimension expression: {value!r}")
     result = from_json(value[1])
     for operand in value[2:]:
-        result = _OPS[value[0]](result, from_json(operand))
+        result = _OPS[op](result, from_json(operand))
     return result
 
 
@@ -342,7 +361,7 @@ def _join_divmod(terms: dict[Monomial, int]) -> DimExpr | None:
             quotient = floordiv(x, d)
             partner = others * d * quotient
             # Every term of c·d·⌊x/d⌋ must be present for the join to shrink the expression.
-            if partner.terms and all(terms.get(m) == c for m, c in partner.terms):
+            if partner.terms and monomial not in dict(partner.terms) and all(terms.get(m) == c for m, c in partner.terms):
                 rest = {m: c for m, c in terms.items() if m != monomial and m not in dict(partner.terms)}
                 return DimExpr(tuple(sorted(rest.items(), key=lambda item: _monomial_key(item[0])))) + others * x
     return None
@@ -351,24 +370,57 @@ def _join_divmod(terms: dict[Monomial, int]) -> DimExpr | None:
 def _divide(a: DimExpr, b: DimExpr) -> tuple[DimExpr, DimExpr]:
     """Split a = q·b + r, moving every term of `a` that is a multiple of `b` into q."""
     if len(b.terms) != 1:
-        return (const(1), const(0)) if a is b else (const(0), a)
+        return _divide_by_sum(a, b)
     divisor, divisor_scale = b.terms[0]
     quotient: dict[Monomial, int] = {}
     rest: dict[Monomial, int] = {}
     for monomial, scale in a.terms:
-        left = list(monomial)
-        try:
-            for atom in divisor:
-                left.remove(atom)
-        except ValueError:
-            rest[monomial] = scale
-            continue
-        q, r = divmod(scale, divisor_scale)
-        if q:
-            quotient[tuple(left)] = q
+        left = _monomial_quotient(monomial, divisor)
+        q, r = divmod(scale, divisor_scale) if left is not None else (0, scale)
+        if q and left is not None:
+            quotient[left] = quotient.get(left, 0) + q
         if r:
             rest[monomial] = r
-    return _from_terms(quotient), _from_terms(rest)
+    if not quotient:
+        return const(0), a
+    # Terms left behind may join into new multiples of b, so the split repeats until nothing moves.
+    more, remainder = _divide(_from_terms(rest), b)
+    return _from_terms(quotient) + more, remainder
+
+
+def _divide_by_sum(a: DimExpr, b: DimExpr) -> tuple[DimExpr, DimExpr]:
+    quotient, rest = long_division(a, b)
+    return (quotient, rest) if rest.is_const else (const(0), a)  # other remainders are no simpler than `a`
+
+
+def long_division(a: DimExpr, b: DimExpr) -> tuple[DimExpr, DimExpr]:
+    """(q, r) with a = q·b + r by polynomial division; what the leading term of `b` does not divide is left in r."""
+    if not b.terms:
+        raise ZeroDivisionError(f"division of '{a}' by 0")
+    lead, lead_scale = max(b.terms, key=lambda term: _monomial_key(term[0]))
+    quotient, rest, left_over = const(0), a, const(0)
+    for _ in range(4 * len(a.terms)):
+        if not rest.terms:
+            break
+        top, scale = max(rest.terms, key=lambda term: _monomial_key(term[0]))
+        left = _monomial_quotient(top, lead)
+        if left is None or scale % lead_scale:
+            head = DimExpr(((top, scale),))
+            rest, left_over = rest - head, left_over + head
+        else:
+            step = DimExpr(((left, scale // lead_scale),))
+            quotient, rest = quotient + step, rest - step * b
+    return quotient, rest + left_over
+
+
+def _monomial_quotient(monomial: Monomial, divisor: Monomial) -> Monomial | None:
+    left = list(monomial)
+    try:
+        for atom in divisor:
+            left.remove(atom)
+    except ValueError:
+        return None
+    return tuple(left)
 
 
 def _single_atom(expr: DimExpr) -> Atom | None:
@@ -377,12 +429,30 @@ def _single_atom(expr: DimExpr) -> Atom | None:
     return None
 
 
-def _content(a: DimExpr, b: DimExpr) -> int:
-    return math.gcd(*(scale for _, scale in a.terms), *(scale for _, scale in b.terms))
+def _cancel(a: DimExpr, b: DimExpr) -> tuple[DimExpr, DimExpr, DimExpr, int] | None:
+    """Write a = g·upper + left and b = g·lower with 0 <= left < g, for the largest visible factor g; None where g is 1.
+
+    Then a floordiv b = upper floordiv lower and a mod b = g·(upper mod lower) + left.
+    """
+    scale = math.gcd(*(c for m, c in a.terms if m), *(c for _, c in b.terms))
+    shared = list(a.terms[0][0])
+    for monomial, _ in (*a.terms, *b.terms):
+        left = list(monomial)
+        shared = [atom for atom in shared if atom in left and not left.remove(atom)]
+    if shared:
+        # A constant term has no symbolic factor, so every term of `a` takes part here.
+        factor = tuple(shared)
+        scale = math.gcd(scale, *(c for _, c in a.terms))
+        return _strip(a, factor, scale), _strip(b, factor, scale), DimExpr(((factor, scale),)), 0
+    if scale <= 1:
+        return None
+    constant = next((c for m, c in a.terms if not m), 0)
+    left = constant % scale
+    return _strip(a - left, (), scale), _strip(b, (), scale), const(scale), left
 
 
-def _scale_down(expr: DimExpr, by: int) -> DimExpr:
-    return DimExpr(tuple((monomial, scale // by) for monomial, scale in expr.terms))
+def _strip(expr: DimExpr, factor: Monomial, scale: int) -> DimExpr:
+    return _from_terms({_monomial_quotient(m, factor) or (): c // scale for m, c in expr.terms})
 
 
 def _extremum(kind: str, a: DimExpr, b: DimExpr) -> DimExpr:
@@ -401,7 +471,16 @@ def _extremum(kind: str, a: DimExpr, b: DimExpr) -> DimExpr:
                 stack += [atom[1], atom[2]]
             else:
                 leaves[str(expr)] = expr
-    ordered = [leaves[text] for text in sorted(leaves)]
+    # Of leaves that differ by a constant only the extreme one matters.
+    sign = 1 if kind == "min" else -1
+    kept: dict[DimExpr, DimExpr] = {}
+    for leaf in leaves.values():
+        offset = next((c for m, c in leaf.terms if not m), 0)
+        shape = leaf - offset
+        other = kept.get(shape)
+        if other is None or sign * (leaf - other).value < 0:
+            kept[shape] = leaf
+    ordered = sorted(kept.values(), key=str)
     result = ordered[-1]
     for expr in reversed(ordered[:-1]):
         result = DimExpr(((((kind, expr, result),), 1),))

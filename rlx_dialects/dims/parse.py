@@ -71,7 +71,10 @@ def parse_atom(tokens: Tokens) -> DimExpr:
         b = parse_sum(tokens)
         _expect(tokens, ")")
         return _CALLS[name](a, b)
-    return sym(name)
+    try:
+        return sym(name)
+    except ValueError as error:
+        raise tokens.fail(str(error)) from None
 
 
 def _expect(tokens: Tokens, text: str) -> None:
@@ -80,11 +83,11 @@ def _expect(tokens: Tokens, text: str) -> None:
 
 
 class _TextTokens:
-    _LEXER = re.compile(r"\s*(?:(\d+)|([A-Za-z_][\w$]*)|(.))")
+    _LEXER = re.compile(r"\s*(?:(\d+)|([A-Za-z_$][A-Za-z0-9_$.]*)|(.))")
 
     def __init__(self, text: str):
         self.text = text
-        self.tokens = [m.groups() for m in self._LEXER.finditer(text.rstrip())]
+        self.tokens = [(m[1], m[2], m[3]) for m in self._LEXER.finditer(text.rstrip())]
         self.at = 0
 
     def _peek(self) -> tuple[str | None, str | None, str | None]:
