@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     PassFactory = Callable[[], type[ModulePass]]
 
 _PASSES: dict[str, tuple[str, ...]] = {
-    "generic": (),
+    "generic": ("rlx-cse", "rlx-dce"),
     "hir": (),
     "mir": (),
     "mir_to_lir": (),

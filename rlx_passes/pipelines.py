@@ -1,0 +1,57 @@
+"""Named pipelines as data: which passes, in which stages, and what may be left at the end of each stage.
+
+To add a pass to a pipeline, add a line to a stage. A name may carry options (`"mir-fuse{target=cpu}"`). A stage is also a
+stop point: `rlx-opt -p cpu-default --stop-after=mir`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Passes that lead to and improve one level. After them, only operations of `dialects` may be left."""
+
+    name: str
+    passes: tuple[str, ...]
+    dialects: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A named list of stages. Options given to the pipeline go to every pass that has an option of that name."""
+
+    name: str
+    summary: str
+    stages: tuple[Stage, ...]
+
+    @property
+    def passes(self) -> tuple[str, ...]:
+        """All passes in order."""
+        return tuple(name for stage in self.stages for name in stage.passes)
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.summary}"]
+        for stage in self.stages:
+            lines.append(f"  {stage.name}")
+            lines += [f"    {name}" for name in stage.passes]
+        return "\n".join(lines)
+
+
+_HIR = Stage(
+    "hir",
+    passes=(
+        "rlx-cse",
+        "rlx-dce",
+    ),
+    dialects=frozenset({"builtin", "func", "hir", "mir"}),
+)
+
+PIPELINES: dict[str, Pipeline] = {
+    pipeline.name: pipeline
+    for pipeline in (
+        Pipeline("cpu-default", "from HIR or MIR to kernels for the host's CPU", (_HIR,)),
+        Pipeline("numpy-default", "from HIR or MIR to what the NumPy executor runs", (_HIR,)),
+    )
+}
