@@ -73,9 +73,7 @@ class LocatedParser(Parser):
 
     def location_at(self, position: int) -> FileLineColLoc:
         line = bisect_right(self._line_starts, position)
-        return FileLineColLoc(
-            self._file, IntAttr(line + self._line_offset), IntAttr(position - self._line_starts[line - 1] + 1)
-        )
+        return FileLineColLoc(self._file, IntAttr(line + self._line_offset), IntAttr(position - self._line_starts[line - 1] + 1))
 
     def parse_operation(self) -> Operation:
         start = self.pos
@@ -140,9 +138,7 @@ def from_parse_error(error: XdslParseError, line_offset: int = 0) -> ParseError:
         start = len(source.rstrip())
     line, column = source.count("\n", 0, start) + 1, start - source.rfind("\n", 0, start)
     text = source.splitlines()[line - 1] if source.strip() else None
-    return ParseError(
-        error.msg.strip().rstrip("!"), location=Location(error.span.input.name, line + line_offset, column, text)
-    )
+    return ParseError(error.msg.strip().rstrip("!"), location=Location(error.span.input.name, line + line_offset, column, text))
 
 
 class LocationListener(PatternRewriterListener):

@@ -188,9 +188,7 @@ def build_pass(text: PipelineText, element: Element, available: Mapping[str, Pas
             _convert_arg_to_type(value, wanted)
         except ValueError:
             found = ",".join(str(part) for part in value) or "no value"
-            text.fail(
-                f"option '{key}' takes {type_repr(wanted)}, not {found}", element.option_positions[key], code="bad-option"
-            )
+            text.fail(f"option '{key}' takes {type_repr(wanted)}, not {found}", element.option_positions[key], code="bad-option")
     return _construct(text, element, lambda: cls.from_spec(spec), element.position)
 
 
