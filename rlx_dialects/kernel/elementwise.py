@@ -217,7 +217,7 @@ class ApplyOp(IRDLOperation):
     Division and remainder round towards minus infinity; divisors are positive.
 
     ```mlir
-    %at = kernel.apply [i * S + j floordiv 4](i = %i, S = %s, j = %j)
+    %at = kernel.apply [S * i + (j floordiv 4)](i = %i, S = %s, j = %j)
     %lanes = kernel.apply [i mod 3](i = %iv : vector<16xindex>)
     ```
     """

@@ -194,7 +194,7 @@ class PlanOp(_Program):
       %limit = arith.constant 512 : index
       %ok = arith.cmpi sle, %s, %limit : index
       kernel.guard 0, %ok
-      %bytes = kernel.apply [1536 * S](S = %s)
+      %bytes = kernel.apply [S * 1536](S = %s)
       kernel.plan_result 0, %bytes
       kernel.return
     }
@@ -209,7 +209,9 @@ class ReturnOp(IRDLOperation):
     """Ends a function; in a `kernel.func` it returns values of the declared types.
 
     ```mlir
-    kernel.return %lo, %hi : index, index
+    kernel.func @pair(%lo: index, %hi: index) -> (index, index) {
+      kernel.return %lo, %hi : index, index
+    }
     ```
     """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xdsl.dialects.builtin import DenseArrayBase, UnitAttr, VectorType, i32
+from xdsl.dialects.builtin import UnitAttr, VectorType
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
@@ -126,12 +126,13 @@ class LoadOp(IRDLOperation):
         mask: SSAValue | Operation | None = None,
         fill: SSAValue | Operation | None = None,
         nontemporal: bool = False,
+        result_type: Attribute | None = None,
     ):
         element = ptr_type(SSAValue.get(pointer)).element_type
         super().__init__(
             operands=[pointer, index, stride, mask, fill],
             properties={"nontemporal": UnitAttr() if nontemporal else None},
-            result_types=[vector(element, shape)],
+            result_types=[result_type or vector(element, shape)],
         )
 
     @classmethod
@@ -143,22 +144,15 @@ class LoadOp(IRDLOperation):
         pointer_type = _parse_ptr_type(parser)
         parser.parse_punctuation("->")
         result = parser.parse_type()
-        op = cls.create(
-            operands=[
-                operand
-                for operand in (
-                    parser.resolve_operand(pointer, pointer_type),
-                    parser.resolve_operand(index, INDEX),
-                    stride := _resolve(parser, stride, INDEX),
-                    mask := _resolve(parser, mask, mask_of(result)),
-                    fill := _resolve(parser, fill, element_of(result)),
-                )
-                if operand is not None
-            ],
-            properties=_segments(1, 1, stride, mask, fill) | ({"nontemporal": UnitAttr()} if nontemporal else {}),
-            result_types=[result],
+        return cls(
+            parser.resolve_operand(pointer, pointer_type),
+            parser.resolve_operand(index, INDEX),
+            stride=_resolve(parser, stride, INDEX),
+            mask=_resolve(parser, mask, mask_of(result)),
+            fill=_resolve(parser, fill, element_of(result)),
+            nontemporal=nontemporal,
+            result_type=result,
         )
-        return op
 
     def print(self, printer: Printer) -> None:
         printer.print_string(" ")
@@ -183,7 +177,7 @@ class StoreOp(IRDLOperation):
     ```mlir
     kernel.store %s, %p[%i] : f32, !kernel.ptr<f32, global>
     kernel.store %row, %p[%i] mask %m : vector<16xf32>, !kernel.ptr<f32, global>
-    kernel.store %tile, %p[%i] stride %ld nontemporal : vector<8x32xf32>, !kernel.ptr<f32, global, align 64>
+    kernel.store %tile, %p[%i] stride %ld nontemporal : vector<8x32xf32>, !kernel.ptr<f32, global>
     ```
     """
 
@@ -273,10 +267,11 @@ class GatherOp(IRDLOperation):
         *,
         mask: SSAValue | Operation | None = None,
         fill: SSAValue | Operation | None = None,
+        result_type: Attribute | None = None,
     ):
         element = ptr_type(SSAValue.get(pointer)).element_type
-        shape = shape_of(SSAValue.get(indices).type)
-        super().__init__(operands=[pointer, indices, mask, fill], result_types=[vector(element, shape)])
+        result_type = result_type or vector(element, shape_of(SSAValue.get(indices).type))
+        super().__init__(operands=[pointer, indices, mask, fill], result_types=[result_type])
 
     @classmethod
     def parse(cls, parser: Parser) -> GatherOp:
@@ -288,16 +283,12 @@ class GatherOp(IRDLOperation):
         indices_type = parser.parse_type()
         parser.parse_punctuation("->")
         result = parser.parse_type()
-        operands = (
+        return cls(
             parser.resolve_operand(pointer, pointer_type),
             parser.resolve_operand(indices, indices_type),
-            mask := _resolve(parser, mask, mask_of(result)),
-            fill := _resolve(parser, fill, element_of(result)),
-        )
-        return cls.create(
-            operands=[operand for operand in operands if operand is not None],
-            properties=_segments(1, 1, mask, fill),
-            result_types=[result],
+            mask=_resolve(parser, mask, mask_of(result)),
+            fill=_resolve(parser, fill, element_of(result)),
+            result_type=result,
         )
 
     def print(self, printer: Printer) -> None:
@@ -375,11 +366,6 @@ class ScatterOp(IRDLOperation):
     def verify_(self) -> None:
         _verify_access(self.ptr, self.value.type, None, self.mask)
         _verify_indices(self.indices, self.value.type)
-
-
-def _segments(first: int, second: int, *optional: SSAValue | None) -> dict[str, Attribute]:
-    sizes = [first, second, *(int(operand is not None) for operand in optional)]
-    return {"operandSegmentSizes": DenseArrayBase.from_list(i32, sizes)}
 
 
 def _verify_fill(fill: SSAValue | None, mask: SSAValue | None, value: Attribute) -> None:

@@ -111,7 +111,7 @@ class Partition2dOp(IRDLOperation):
     name = "kernel.partition2d"
     rows = operand_def(INDEX)
     columns = operand_def(INDEX)
-    units = prop_def(DenseArrayBase)
+    units = prop_def(DenseArrayBase[I64])
     prefer = prop_def(StringAttr)
     row_lo = result_def(INDEX)
     row_hi = result_def(INDEX)
@@ -185,7 +185,7 @@ class FaultOp(IRDLOperation):
     Codes: 1 index out of range (details: operand, index, extent), 2 loop limit reached. Execution goes on.
 
     ```mlir
-    kernel.fault 1 item %item (%operand, %index, %extent) if %bad
+    kernel.fault 1 item %item(%operand, %index, %extent) if %bad
     ```
     """
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, IntegerType, StringAttr, UnitAttr, VectorType, i64
+from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, IntegerType, StringAttr, UnitAttr, VectorType, i64
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.irdl import (
     BaseAttr,
@@ -272,7 +272,7 @@ class ShuffleOp(IRDLOperation):
     name = "kernel.shuffle"
     a = operand_def(VECTOR)
     b = operand_def(VECTOR)
-    pattern = prop_def(DenseArrayBase)
+    pattern = prop_def(DenseArrayBase[I64])
     result = result_def(VECTOR)
     traits = traits_def(Pure())
 
