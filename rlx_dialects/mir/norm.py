@@ -1,0 +1,168 @@
+"""Softmax and normalization. Statistics are computed in f32 whatever the element type (f64 in f64)."""
+
+from __future__ import annotations
+
+from xdsl.dialects.builtin import IntAttr
+from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def
+
+from rlx_dialects.mir.attributes import RealAttr
+from rlx_dialects.mir.base import TENSOR, MirOp, UniformOp, Value
+from rlx_dialects.mir.shapes import Known, require_axis, require_elements, require_rank, same_dtype
+from rlx_dialects.rlx import TensorType
+
+
+def require_last_axis(known: Known, x: TensorType, param: TensorType, what: str) -> None:
+    """`param` is rank 1, of the element type of `x` and as long as its last axis."""
+    require_axis(x.rank - 1, x, "the normalized axis")
+    require_rank(param, 1, what)
+    same_dtype(x, param, f"x and {what}")
+    known.equal(param.dims[0], x.dims[-1], f"length of {what} and last axis of x")
+
+
+def infer_norm(known: Known, x: TensorType, **params: TensorType) -> TensorType:
+    require_elements(x, "float", "x")
+    for what, param in params.items():
+        require_last_axis(known, x, param, what)
+    return x
+
+
+@irdl_op_definition
+class SoftmaxOp(UniformOp):
+    """`exp(x - max) / Σ exp(x - max)` along `axis`; a row of -inf only gives zeros.
+
+    ```mlir
+    %y = mir.softmax %x(axis = 1) : !rlx.tensor<B x 128 x f32>
+    ```
+    """
+
+    name = "mir.softmax"
+    x = operand_def(TENSOR)
+    axis = prop_def(IntAttr)
+    result = result_def(TENSOR)
+
+    def __init__(self, x: Value, axis: int):
+        self._build(x, axis=axis)
+
+    @staticmethod
+    def infer(known: Known, x: TensorType, axis: int) -> TensorType:
+        require_elements(x, "float", "x")
+        require_axis(axis, x)
+        return x
+
+
+@irdl_op_definition
+class LayerNormOp(MirOp):
+    """`(x - mean) / √(var + eps) · scale + bias` over the last axis, biased variance (Ba et al. 2016).
+
+    Shapes: x [..., N], scale and bias [N] -> [..., N].
+
+    ```mlir
+    %y = mir.layer_norm %x, %g, %b(eps = 1.0e-05) :
+        (!rlx.tensor<B x 8 x f32>, !rlx.tensor<8 x f32>, !rlx.tensor<8 x f32>) -> !rlx.tensor<B x 8 x f32>
+    ```
+    """
+
+    name = "mir.layer_norm"
+    x = operand_def(TENSOR)
+    scale = operand_def(TENSOR)
+    bias = operand_def(TENSOR)
+    eps = prop_def(RealAttr)
+    result = result_def(TENSOR)
+
+    def __init__(self, x: Value, scale: Value, bias: Value, eps: float):
+        self._build(x, scale, bias, eps=eps)
+
+    @staticmethod
+    def infer(known: Known, x: TensorType, scale: TensorType, bias: TensorType, eps: float) -> TensorType:
+        return infer_norm(known, x, scale=scale, bias=bias)
+
+
+@irdl_op_definition
+class RmsNormOp(MirOp):
+    """`x / √(mean(x²) + eps) · scale` over the last axis (Zhang & Sennrich 2019, eq. 4).
+
+    Shapes: x [..., N], scale [N] -> [..., N].
+
+    ```mlir
+    %y = mir.rms_norm %x, %g(eps = 1.0e-06) : (!rlx.tensor<B x 128 x f32>, !rlx.tensor<128 x f32>) -> !rlx.tensor<B x 128 x f32>
+    ```
+    """
+
+    name = "mir.rms_norm"
+    x = operand_def(TENSOR)
+    scale = operand_def(TENSOR)
+    eps = prop_def(RealAttr)
+    result = result_def(TENSOR)
+
+    def __init__(self, x: Value, scale: Value, eps: float):
+        self._build(x, scale, eps=eps)
+
+    @staticmethod
+    def infer(known: Known, x: TensorType, scale: TensorType, eps: float) -> TensorType:
+        return infer_norm(known, x, scale=scale)
+
+
+@irdl_op_definition
+class ResidualLayerNormOp(MirOp):
+    """`sum = x + residual; normed = layer_norm(sum)`: one pass over memory, both results.
+
+    Shapes: x and residual [..., N], scale and bias [N] -> sum and normed [..., N].
+
+    ```mlir
+    %s, %y = mir.residual_layer_norm %x, %r, %g, %b(eps = 1.0e-05) :
+        (!rlx.tensor<B x 8 x f32>, !rlx.tensor<B x 8 x f32>, !rlx.tensor<8 x f32>, !rlx.tensor<8 x f32>)
+        -> (!rlx.tensor<B x 8 x f32>, !rlx.tensor<B x 8 x f32>)
+    ```
+    """
+
+    name = "mir.residual_layer_norm"
+    x = operand_def(TENSOR)
+    residual = operand_def(TENSOR)
+    scale = operand_def(TENSOR)
+    bias = operand_def(TENSOR)
+    eps = prop_def(RealAttr)
+    sum = result_def(TENSOR)
+    normed = result_def(TENSOR)
+
+    def __init__(self, x: Value, residual: Value, scale: Value, bias: Value, eps: float):
+        self._build(x, residual, scale, bias, eps=eps)
+
+    @staticmethod
+    def infer(
+        known: Known, x: TensorType, residual: TensorType, scale: TensorType, bias: TensorType, eps: float
+    ) -> tuple[TensorType, ...]:
+        known.same_type(x, residual, "x and residual")
+        return (infer_norm(known, x, scale=scale, bias=bias),) * 2
+
+
+@irdl_op_definition
+class ResidualRmsNormOp(MirOp):
+    """`sum = x + residual; normed = rms_norm(sum)`: one pass over memory, both results.
+
+    Shapes: x and residual [..., N], scale [N] -> sum and normed [..., N].
+
+    ```mlir
+    %s, %y = mir.residual_rms_norm %x, %r, %g(eps = 1.0e-06) :
+        (!rlx.tensor<B x 8 x f32>, !rlx.tensor<B x 8 x f32>, !rlx.tensor<8 x f32>) -> (!rlx.tensor<B x 8 x f32>,
+        !rlx.tensor<B x 8 x f32>)
+    ```
+    """
+
+    name = "mir.residual_rms_norm"
+    x = operand_def(TENSOR)
+    residual = operand_def(TENSOR)
+    scale = operand_def(TENSOR)
+    eps = prop_def(RealAttr)
+    sum = result_def(TENSOR)
+    normed = result_def(TENSOR)
+
+    def __init__(self, x: Value, residual: Value, scale: Value, eps: float):
+        self._build(x, residual, scale, eps=eps)
+
+    @staticmethod
+    def infer(known: Known, x: TensorType, residual: TensorType, scale: TensorType, eps: float) -> tuple[TensorType, ...]:
+        known.same_type(x, residual, "x and residual")
+        return (infer_norm(known, x, scale=scale),) * 2
+
+
+OPS = (SoftmaxOp, LayerNormOp, RmsNormOp, ResidualLayerNormOp, ResidualRmsNormOp)
