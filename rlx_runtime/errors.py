@@ -12,7 +12,10 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True)
 class Location:
-    """A place in a text. `line` and `column` count from 1; `text` is the source line where it is known."""
+    """A place in a text. `line` and `column` count from 1; `text` is the source line where it is known.
+
+    Line 0 means that only the name is known (a layer of a model, a node of a graph).
+    """
 
     file: str
     line: int
@@ -20,7 +23,7 @@ class Location:
     text: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
 class Error(Exception):

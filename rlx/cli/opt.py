@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import shlex
 import sys
-import tempfile
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import IO
 
 from xdsl.dialects.builtin import ModuleOp
@@ -24,7 +22,7 @@ from xdsl.utils.arg_spec import parse_spec
 from xdsl.utils.exceptions import ArgSpecParseError, ShrinkException
 from xdsl.xdsl_opt_main import xDSLOptMain
 
-from rlx._version import __version__
+from rlx.cli.common import FAILED, OK, USAGE, UsageError, report_internal_error, versions
 from rlx.cli.expected import check_expectations
 from rlx.universe import get_all_passes
 from rlx_dialects import get_all_dialects
@@ -37,15 +35,8 @@ from rlx_passes.support.printing import as_text
 from rlx_passes.support.verify import verify_errors
 from rlx_runtime.errors import Error
 
-OK, FAILED, USAGE, INTERNAL = 0, 1, 2, 3
 _SEPARATOR = "// -----"
 _MOST_ERRORS = 20
-
-
-class UsageError(Error):
-    """A command line that does not make sense."""
-
-    default_code = "usage"
 
 
 @dataclass(frozen=True)
@@ -59,7 +50,7 @@ class Chunk:
 class RlxOptMain(xDSLOptMain):
     """The driver. xDSL's constructor registers everything and reads the arguments; `run` does the rest."""
 
-    version_format = f"rlx-opt {__version__} (xdsl {{xdsl_version}}, llvmlite {version('llvmlite')})"
+    version_format = f"rlx-opt {versions()}"
 
     exit_code = OK
 
@@ -137,7 +128,7 @@ class RlxOptMain(xDSLOptMain):
         entry = self.available_targets[spec.name]
         if not inspect.signature(entry).parameters:
             try:
-                entry().from_spec(spec)  # pyright: ignore[reportCallIssue, reportOptionalMemberAccess]
+                entry().from_spec(spec)  # pyright: ignore[reportCallIssue]
             except ValueError as error:
                 raise UsageError(f"--target: {error}") from None
 
@@ -169,7 +160,14 @@ class RlxOptMain(xDSLOptMain):
         except Exception as error:  # noqa: BLE001 - sorted into the user's mistakes and ours
             known = as_error(error)
             if known is None:
-                self.report_internal_error(chunk, error)
+                pipeline = self.args.pass_pipeline or self.args.passes
+                self.exit_code = report_internal_error(
+                    "rlx-opt",
+                    error,
+                    command=f"rlx-opt {{file}} --pass-pipeline='{pipeline}' --debug",
+                    source=chunk.text.decode("utf-8", "replace"),
+                    debug=self.args.debug,
+                )
                 return
             errors = [known]
         if self.args.parsing_diagnostics and errors and errors[0].code == "parse":
@@ -241,24 +239,6 @@ class RlxOptMain(xDSLOptMain):
         yield "from xDSL and other packages:"
         yield from (f"  {name}" for name in self.available_passes if name not in ours)
 
-    def report_internal_error(self, chunk: Chunk, error: Exception) -> None:
-        """Write a reproducer and say where; an internal error is the compiler's fault, never the user's."""
-        self.exit_code = INTERNAL
-        trace = "".join(traceback.format_exception(error))
-        pipeline = self.args.pass_pipeline or self.args.passes
-        with tempfile.NamedTemporaryFile(
-            "w", prefix="rlx-reproducer-", suffix=".mlir", delete=False, encoding="utf-8", errors="replace"
-        ) as file:
-            file.write(f"// rlx-opt {file.name} --pass-pipeline='{pipeline}' --debug\n")
-            file.write(f"// {self.version_format.format(xdsl_version=version('xdsl'))}\n")
-            file.write(chunk.text.decode("utf-8", "replace").rstrip("\n") + "\n\n")
-            file.writelines(f"// {line}\n" for line in trace.splitlines())
-        notes = "".join(f" {note}" for note in getattr(error, "__notes__", ()) if note.startswith("while running"))
-        print(f"rlx-opt: internal error{notes}: {type(error).__name__}: {error}", file=sys.stderr)
-        print(f"rlx-opt: a reproducer is in {file.name}", file=sys.stderr)
-        if self.args.debug:
-            print(trace, file=sys.stderr)
-
 
 def _names(values: Sequence[str]) -> set[str]:
     return {name for value in values for name in value.split(",") if name}
@@ -291,10 +271,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001 - the last barrier: an internal error has an exit code of its own
-        print(f"rlx-opt: internal error: {type(error).__name__}: {error}", file=sys.stderr)
-        if (argv is not None and "--debug" in argv) or "--debug" in sys.argv:
-            traceback.print_exc()
-        return INTERNAL
+        arguments = sys.argv[1:] if argv is None else list(argv)
+        return report_internal_error(
+            "rlx-opt", error, command=shlex.join(["rlx-opt", *arguments]), debug="--debug" in arguments
+        )
     finally:
         Attribute.__post_init__ = post_init
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import TypeVar
 
 from xdsl.context import Context
@@ -69,6 +70,7 @@ class LocatedParser(Parser):
         self._line_starts = _line_starts(text)
         self._file = StringAttr(name)
         self._line_offset = line_offset
+        self._operation_start = 0
         super().__init__(ctx, text, name)
 
     def location_at(self, position: int) -> FileLineColLoc:
@@ -76,11 +78,19 @@ class LocatedParser(Parser):
         return FileLineColLoc(self._file, IntAttr(line + self._line_offset), IntAttr(position - self._line_starts[line - 1] + 1))
 
     def parse_operation(self) -> Operation:
-        start = self.pos
+        start = self._operation_start = self.pos
         op = self._located(super().parse_operation, start)
         if op.location is UNKNOWN_LOC:
             op.location = self.location_at(start)
         return op
+
+    def _get_op_by_name(self, name: str) -> type[Operation]:
+        found = self.ctx.get_optional_op(name, dialect_stack=self._parser_state.dialect_stack)
+        if found is None:
+            close = get_close_matches(name, [op.name for op in self.ctx.loaded_ops], n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            self.raise_error(f"unknown operation '{name}'{hint}", self._operation_start)
+        return found
 
     def parse_optional_type(self) -> TypeAttribute | None:
         return self._located(super().parse_optional_type, self.pos)
@@ -181,7 +191,8 @@ def _decode(data: bytes, name: str) -> str:
         bad = data.index(b"\0")
     except UnicodeDecodeError as error:
         bad = error.start
-    location = Location(name, data.count(b"\n", 0, bad) + 1, bad - data.rfind(b"\n", 0, bad))
+    # The line is left out of the error: binary data does a terminal no good.
+    location = Location(name, data.count(b"\n", 0, bad) + 1, bad - data.rfind(b"\n", 0, bad), text="")
     raise ParseError(f"not IR text: byte 0x{data[bad]:02x}", location=location, hint="IR is UTF-8 text")
 
 

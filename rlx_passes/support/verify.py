@@ -31,7 +31,8 @@ def verify_errors(root: Operation) -> Iterator[Error]:
             _verify_op(op)
         except VerifyException as error:
             sound = False
-            yield VerifyError(f"'{op.name}' {error}", location=location_of(op))
+            message, name = str(error), f"'{op.name}'"
+            yield VerifyError(message if message.startswith(name) else f"{name} {message}", location=location_of(op))
         except Error as error:
             sound = False
             if error.location is None:

@@ -1,0 +1,1 @@
+"""The subcommands of `rlx`, one module each."""

