@@ -70,7 +70,7 @@ from rlx_dialects.lir import (
 )
 from rlx_dialects.lir.structure import CopyOp
 from rlx_dialects.rlx import facts_of
-from rlx_passes.support.accesses import buffer_type, delinearize, is_affine_place, iteration_facts, plain_symbols, through_views
+from rlx_passes.support.accesses import buffer_type, has_offset, indices_in, is_affine_place, iteration_facts, plain_symbols, through_views
 from rlx_passes.support.inlining import append_epilogue, inline_producer
 
 CHEAP_OPS = 4
@@ -155,6 +155,8 @@ def _fuse_producer(consumer: FormOp, edges: Edges, facts: Facts) -> bool:
         producer = writers[0]
         if not isinstance(producer, MapOp) or len(producer.outs) != 1 or producer.parent is not consumer.parent:
             continue
+        if has_offset(producer.outs[0]):
+            continue
         places = plain_symbols(producer.out_accesses[0].exprs, _names(producer))
         if places is None or len(places) != len(producer.extents):
             continue
@@ -168,7 +170,7 @@ def _fuse_producer(consumer: FormOp, edges: Edges, facts: Facts) -> bool:
         sources = {_root(v) for v, _ in producer.reads}
         if _written_between(producer, consumer, sources):
             continue
-        env = dict(zip(places, exprs, strict=True))
+        env = dict(zip(places, indices_in(producer.outs[0], root, exprs, inner), strict=True))
         moved = [
             (v, [inner.simplify(e.substitute(env)) for e in a.exprs]) for v, a in producer.reads if not a.is_whole
         ]
@@ -205,7 +207,7 @@ def _fuse_consumer(producer: FormOp, edges: Edges, facts: Facts) -> bool:
     """Move the one map that reads `producer`'s result into it; True if done."""
     if not isinstance(producer, ContractOp | ReduceOp) or len(producer.outs) != 1:
         return False
-    root = producer.outs[0]
+    root = _root(producer.outs[0])
     readers = edges.readers.get(root, [])
     if not isinstance(root.owner, AllocOp) or len(readers) != 1 or len(edges.writers.get(root, [])) != 1:
         return False
@@ -215,19 +217,16 @@ def _fuse_consumer(producer: FormOp, edges: Edges, facts: Facts) -> bool:
     if any(access.is_whole for access in consumer.in_accesses):
         return False
     access = consumer.in_accesses[list(consumer.ins).index(value)]
-    if access.is_guarded:
+    if access.is_guarded or has_offset(value):
         return False
     places = plain_symbols(producer.out_accesses[0].exprs, _names(producer))
     reads = plain_symbols(access.exprs, _names(consumer))
     if places is None or reads is None or len(reads) != len(consumer.extents):
         return False
     inner = iteration_facts(producer, facts)
-    # The map's dims in terms of the form's: read position p of the (viewed) buffer is written by dim p.
-    _, back = through_views(root, producer.out_accesses[0].exprs, inner)
-    if value is not root:
-        offset = buffer_type(root).offset(back)
-        back = delinearize(offset, buffer_type(value).dims, inner)
-    env = dict(zip(reads, back, strict=True))
+    # The map's dims in terms of the form's: what the map reads at its dims is what the form writes at these.
+    _, written = through_views(producer.outs[0], producer.out_accesses[0].exprs, inner)
+    env = dict(zip(reads, indices_in(value, root, written, inner), strict=True))
     others = [(v, a) for v, a in consumer.reads if v is not value]
     if len(others) != len(consumer.reads) - 1:
         return False
@@ -250,6 +249,7 @@ def fuse_block(block: Block, facts: Facts) -> int:
     while changed:
         changed = False
         edges = Edges.of(block)
+        erase_dead_forms(block, edges)
         for op in list(block.ops):
             if not isinstance(op, FormOp) or op.parent is None:
                 continue
@@ -260,8 +260,17 @@ def fuse_block(block: Block, facts: Facts) -> int:
     return fused
 
 
+def erase_dead_forms(block: Block, edges: Edges) -> None:
+    """Drop forms that write only temporaries which nobody reads."""
+    for op in list(block.ops):
+        if isinstance(op, FormOp) and all(
+            isinstance(_root(v).owner, AllocOp) and not edges.readers.get(_root(v)) for v, _ in op.writes
+        ):
+            block.erase_op(op)
+
+
 def erase_unused_temporaries(block: Block) -> None:
-    """Drop views and allocs nobody uses, and maps into temporaries nobody reads."""
+    """Drop views and allocs nobody uses."""
     for op in reversed(list(block.ops)):
         if isinstance(op, AllocOp | ViewOp) and not op.results[0].uses:
             block.erase_op(op)

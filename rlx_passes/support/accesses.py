@@ -61,6 +61,22 @@ def through_views(value: SSAValue, exprs: Sequence[DimExpr], facts: Facts) -> tu
     return value, indices
 
 
+def indices_in(value: SSAValue, root: SSAValue, exprs: Sequence[DimExpr], facts: Facts) -> tuple[DimExpr, ...]:
+    """Indices into `value`, a row-major view chain of `root` without offset, of the root's element at `exprs`."""
+    if value is root:
+        return tuple(exprs)
+    return delinearize(facts.simplify(buffer_type(root).offset(exprs)), buffer_type(value).dims, facts)
+
+
+def has_offset(value: SSAValue) -> bool:
+    """Whether a view chain starts somewhere inside its root."""
+    while isinstance(value.owner, ViewOp):
+        if value.owner.offset is not None:
+            return True
+        value = value.owner.source
+    return False
+
+
 def is_affine(expr: DimExpr, names: frozenset[str]) -> bool:
     """Whether `expr` is linear in each of `names`, with factors free of them."""
     rest = expr

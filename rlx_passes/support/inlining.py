@@ -8,11 +8,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from xdsl.dialects.builtin import StringAttr
-from xdsl.ir import Block, Region, SSAValue
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from rlx_dialects.dims import DimExpr
 from rlx_dialects.dims.facts import Facts
-from rlx_dialects.lir import AccessAttr, AttentionOp, ContractOp, EachOp, FormOp, IndexOp, MapOp, ReduceOp, RowType, YieldOp
+from rlx_dialects.lir import (
+    AccessAttr,
+    AttentionOp,
+    ContractOp,
+    EachOp,
+    FormOp,
+    IndexOp,
+    LayoutAttr,
+    MapOp,
+    ReduceOp,
+    RowType,
+    ViewOp,
+    YieldOp,
+    buffer,
+)
+from rlx_passes.support.accesses import buffer_type, delinearize
 
 Env = Mapping[str, DimExpr]
 Read = tuple[SSAValue, AccessAttr]
@@ -25,7 +40,7 @@ def substituted(access: AccessAttr, env: Env, facts: Facts) -> AccessAttr:
     return AccessAttr.get([facts.simplify(e.substitute(env)) for e in access.exprs], access.fill if access.is_guarded else None)
 
 
-def clone_body(body: Block, args: Sequence[SSAValue], into: Block, before: object, env: Env, facts: Facts) -> list[SSAValue]:
+def clone_body(body: Block, args: Sequence[SSAValue], into: Block, before: Operation | None, env: Env, facts: Facts) -> list[SSAValue]:
     """Copy a scalar block's ops before `before` (an op of `into`, or None for its end); returns what it yielded."""
     mapping: dict[SSAValue, SSAValue] = dict(zip(body.args, args, strict=True))
     for op in body.ops:
@@ -40,7 +55,7 @@ def clone_body(body: Block, args: Sequence[SSAValue], into: Block, before: objec
         if before is None:
             into.add_op(copy)
         else:
-            into.insert_op_before(copy, before)  # pyright: ignore[reportArgumentType]
+            into.insert_op_before(copy, before)
     raise AssertionError("a scalar block ends in lir.yield")
 
 
@@ -49,7 +64,7 @@ def rebuild(form: FormOp, ins: Sequence[Read], extra: Sequence[Read], outs: Sequ
     properties = {k: v for k, v in form.properties.items() if k not in ("iters", "accesses", "operandSegmentSizes", "label")}
     regions = [form.detach_region(region) for region in list(form.regions)]
     new = type(form).create_from_parts(
-        [it for it in form.iters.data],  # pyright: ignore[reportArgumentType]
+        [it for it in form.iters.data],
         [[v for v, _ in ins], [v for v, _ in extra], [v for v, _ in outs], list(form.scratch)],
         [a for _, a in (*ins, *extra, *outs)],
         properties,
@@ -74,7 +89,7 @@ def _axes(form: FormOp) -> frozenset[str]:
     return frozenset(it.symbol.data for it in form.group("reduce"))
 
 
-def _arg_type(read: Read, axes: frozenset[str]) -> object:
+def _arg_type(read: Read, axes: frozenset[str]) -> Attribute:
     value, access = read
     if access.is_whole:
         return value.type
@@ -83,7 +98,10 @@ def _arg_type(read: Read, axes: frozenset[str]) -> object:
 
 
 def inline_producer(producer: MapOp, consumer: FormOp, position: int, env: Env, facts: Facts) -> FormOp:
-    """Replace read `position` of `consumer` (ins, then extra) by the producing map's reads and body. Erases the producer when nobody else reads it."""
+    """Replace read `position` of `consumer` (ins, then extra) by the producing map's reads and body.
+
+    The producer stays: other forms may read its result.
+    """
     ins, extra = _reads_of(consumer)
     in_extra = position >= len(ins)
     segment = extra if in_extra else ins
@@ -97,7 +115,7 @@ def inline_producer(producer: MapOp, consumer: FormOp, position: int, env: Env, 
         block, at = _argument_place(consumer, in_extra, local)
         axes = _axes(consumer) if isinstance(consumer, ReduceOp) else frozenset[str]()
         old = block.args[at]
-        fresh = [block.insert_arg(_arg_type(read, axes), at + n) for n, read in enumerate(reads)]  # pyright: ignore[reportArgumentType]
+        fresh = [block.insert_arg(_arg_type(read, axes), at + n) for n, read in enumerate(reads)]
         if isinstance(consumer, ReduceOp) and isinstance(old.type, RowType):
             value = _each(producer.body.block, fresh, block, block.first_op, env, facts)[0]
         else:
@@ -111,9 +129,6 @@ def inline_producer(producer: MapOp, consumer: FormOp, position: int, env: Env, 
     assert block_of is not None
     block_of.insert_op_before(new, consumer)
     block_of.erase_op(consumer)
-    target = producer.outs[0]
-    if len(list(target.uses)) == 1 and block_of is producer.parent:
-        block_of.erase_op(producer)
     merge_equal_reads(new)
     return new
 
@@ -125,7 +140,7 @@ def _argument_place(consumer: FormOp, in_extra: bool, local: int) -> tuple[Block
     return (consumer.body.block, 1 + local if isinstance(consumer, AttentionOp) else local)
 
 
-def _each(body: Block, args: Sequence[SSAValue], into: Block, before: object, env: Env, facts: Facts) -> list[SSAValue]:
+def _each(body: Block, args: Sequence[SSAValue], into: Block, before: Operation | None, env: Env, facts: Facts) -> list[SSAValue]:
     """`lir.each` over the row arguments with a copy of `body`; per-row scalars are used directly."""
     rows = [arg for arg in args if isinstance(arg.type, RowType)]
     inner = Block(arg_types=[row.type.element_type for row in rows])  # pyright: ignore[reportAttributeAccessIssue]
@@ -137,21 +152,24 @@ def _each(body: Block, args: Sequence[SSAValue], into: Block, before: object, en
     if before is None:
         into.add_op(each)
     else:
-        into.insert_op_before(each, before)  # pyright: ignore[reportArgumentType]
+        into.insert_op_before(each, before)
     return list(each.outs)
 
 
 def append_epilogue(producer: ContractOp | ReduceOp, consumer: MapOp, value: SSAValue, env: Env, facts: Facts) -> FormOp:
     """Move the map that reads `producer`'s one result (as `value`) to the end of `producer`; the fused form stands where the map stood."""
     ins, extra = _reads_of(producer)
-    others: list[Read] = [(v, substituted(a, env, facts)) for v, a in consumer.reads if v is not value]
-    outs: list[Read] = [(v, substituted(a, env, facts)) for v, a in consumer.writes]
+    shape = buffer_type(producer.outs[0]).dims
+    others, outs = (
+        [reshaped_like(v, substituted(a, env, facts), shape, consumer, facts) for v, a in reads]
+        for reads in ([read for read in consumer.reads if read[0] is not value], consumer.writes)
+    )
     block = producer.epilogue.block if isinstance(producer, ContractOp) else producer.body.block
     end = block.last_op
     assert isinstance(end, YieldOp)
     result = end.values[0]
     axes = _axes(producer) if isinstance(producer, ReduceOp) else frozenset[str]()
-    fresh = iter([block.insert_arg(_arg_type(read, axes), len(block.args)) for read in others])  # pyright: ignore[reportArgumentType]
+    fresh = iter([block.insert_arg(_arg_type(read, axes), len(block.args)) for read in others])
     args = [result if v is value else next(fresh) for v, _ in consumer.reads]
     if isinstance(result.type, RowType):
         values = _each(consumer.body.block, args, block, end, env, facts)
@@ -168,6 +186,23 @@ def append_epilogue(producer: ContractOp | ReduceOp, consumer: MapOp, value: SSA
     parent.erase_op(producer)
     merge_equal_reads(new)
     return new
+
+
+def reshaped_like(value: SSAValue, access: AccessAttr, dims: Sequence[DimExpr], before: Operation, facts: Facts) -> Read:
+    """The same elements through a view of shape `dims` where that makes the indices free of divisions; otherwise unchanged."""
+    kind = buffer_type(value)
+    divided = any("floordiv" in str(e) or " mod " in str(e) for e in access.exprs)
+    if not divided or access.is_guarded or isinstance(kind.layout, LayoutAttr):
+        return value, access
+    target = buffer(dims, kind.element_type)
+    if target.elements != kind.elements:
+        return value, access
+    exprs = delinearize(facts.simplify(kind.offset(access.exprs)), dims, facts)
+    view = ViewOp(value, target)
+    view.result.name_hint = value.name_hint
+    assert before.parent is not None
+    before.parent.insert_op_before(view, before)
+    return view.result, AccessAttr.get(exprs)
 
 
 def merge_equal_reads(form: FormOp) -> None:
