@@ -22,6 +22,8 @@ from rlx_dialects.rlx.types import DimExprAttr
 
 DIMS = "rlx.dims"
 CONSTRAINTS = "rlx.constraints"
+GUARDS = "rlx.guards"
+"""What a lowered program relies on and its entry checks; like constraints, a list of `#rlx.constraint`."""
 
 
 @irdl_attr_definition
@@ -106,27 +108,28 @@ class ConstraintAttr(ParametrizedAttribute):
 
 
 @lru_cache(maxsize=256)
-def _facts(dims: ArrayAttr[Attribute] | None, constraints: ArrayAttr[Attribute] | None) -> Facts:
-    stated = [c for c in constraints.data if isinstance(c, ConstraintAttr)] if constraints else []
+def _facts(dims: tuple[Attribute, ...], stated: tuple[Attribute, ...]) -> Facts:
+    constraints = [c for c in stated if isinstance(c, ConstraintAttr)]
     return Facts(
-        [d.facts for d in dims.data if isinstance(d, DimAttr)] if dims else (),
-        [(c.lhs.data, c.rhs.data) for c in stated if c.relation.data == "=="],
-        [(c.lhs.data, c.rhs.data) for c in stated if c.relation.data == "<="],
+        [d.facts for d in dims if isinstance(d, DimAttr)],
+        [(c.lhs.data, c.rhs.data) for c in constraints if c.relation.data == "=="],
+        [(c.lhs.data, c.rhs.data) for c in constraints if c.relation.data == "<="],
     )
 
 
+def _entries(op: Operation, key: str) -> tuple[Attribute, ...]:
+    found = op.attributes.get(key)
+    return tuple(found.data) if isinstance(found, ArrayAttr) else ()
+
+
 def facts_of(op: Operation) -> Facts:
-    """What is known of the symbols at `op`: the declarations on the nearest enclosing op that has any."""
+    """What is known of the symbols at `op`: declarations, constraints and guards of the nearest enclosing op that has any."""
     scope: Operation | None = op
     while scope is not None:
-        dims = scope.attributes.get(DIMS)
-        constraints = scope.attributes.get(CONSTRAINTS)
-        if dims is not None or constraints is not None:
-            return _facts(
-                dims if isinstance(dims, ArrayAttr) else None, constraints if isinstance(constraints, ArrayAttr) else None
-            )
+        if DIMS in scope.attributes or CONSTRAINTS in scope.attributes:
+            return _facts(_entries(scope, DIMS), (*_entries(scope, CONSTRAINTS), *_entries(scope, GUARDS)))
         scope = scope.parent_op()
-    return _facts(None, None)
+    return _facts((), ())
 
 
 def declared_dims(op: Operation) -> tuple[DimAttr, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from xdsl.ir import SSAValue
 
@@ -18,18 +18,21 @@ def buffer_type(value: SSAValue) -> BufferType:
     return kind
 
 
-def iteration_facts(form: FormOp, facts: Facts) -> Facts:
-    """`facts` plus what is known of the form's iteration dims: 0 ≤ i < extent."""
+def iteration_facts_of(extents: Mapping[str, DimExpr], facts: Facts) -> Facts:
+    """`facts` plus 0 ≤ i < extent for each iteration dim i."""
     symbols: list[SymbolFacts] = []
     inequalities: list[tuple[DimExpr, DimExpr]] = []
-    for name, extent in form.extents.items():
+    for name, extent in extents.items():
         _, upper = facts.bounds(extent)
-        symbols.append(SymbolFacts(name, 0, max((upper or 2**31) - 1, 0)))
+        symbols.append(SymbolFacts(name, 0, max((2**31 if upper is None else upper) - 1, 0)))
         if not extent.is_const:
             inequalities.append((sym(name), extent - 1))
-    return Facts(
-        [*facts.symbols.values(), *symbols], facts.equalities, [*facts.inequalities, *inequalities]
-    )
+    return Facts([*facts.symbols.values(), *symbols], facts.equalities, [*facts.inequalities, *inequalities])
+
+
+def iteration_facts(form: FormOp, facts: Facts) -> Facts:
+    """`facts` plus what is known of the form's iteration dims."""
+    return iteration_facts_of(form.extents, facts)
 
 
 def delinearize(offset: DimExpr, dims: Sequence[DimExpr], facts: Facts) -> tuple[DimExpr, ...]:
