@@ -1,0 +1,1 @@
+"""The CPU backend: LIR to kernel IR to LLVM text to a native object."""

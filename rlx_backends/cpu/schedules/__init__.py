@@ -1,0 +1,1 @@
+"""CPU schedules, one module per form; see `rlx_backends.base.FormSchedules`."""
