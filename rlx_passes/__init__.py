@@ -15,8 +15,8 @@ _PASSES: dict[str, tuple[str, ...]] = {
     "generic": ("rlx-cse", "rlx-dce"),
     "hir": (),
     "mir": (),
-    "mir_to_lir": (),
-    "lir": (),
+    "mir_to_lir": ("convert-mir-to-lir",),
+    "lir": ("lir-fuse-forms",),
 }
 """Folder -> the names of its passes. `mir/mir_fuse_swiglu.py` holds `mir-fuse-swiglu` as class `MirFuseSwigluPass`."""
 

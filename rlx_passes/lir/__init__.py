@@ -1,0 +1,1 @@
+"""Passes on LIR: fusion of forms, packing, memory planning and its proof."""
