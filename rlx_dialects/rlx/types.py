@@ -104,12 +104,19 @@ class TensorType(_Shaped):
 
     name = "rlx.tensor"
 
+    # Declared in both classes: xDSL compares and hashes an attribute by the fields of its own class only.
+    shape: ShapeAttr
+    element_type: Attribute
+
 
 @irdl_attr_definition
 class StateType(_Shaped):
     """The value of a state argument (KV cache, SSM state): `!rlx.state<B x 8 x C x 128 x bf16>`. Value semantics in HIR and MIR."""
 
     name = "rlx.state"
+
+    shape: ShapeAttr
+    element_type: Attribute
 
 
 @lru_cache(maxsize=65536)
