@@ -6,55 +6,32 @@ One file per family; `base` holds what all ops share.
 
 from xdsl.ir import Dialect
 
-from rlx_dialects.mir import attention, constant, contraction, elementwise, fused, movement, norm, reduction, state
+from rlx_dialects.mir import attention, constant, contraction, elementwise, fused, movement, norm, reduction, state, unary
 from rlx_dialects.mir.attention import AttentionOp, RopeOp
 from rlx_dialects.mir.attributes import DenseAttr, IntsAttr, RealAttr
 from rlx_dialects.mir.base import MirOp
 from rlx_dialects.mir.constant import ConstantOp
 from rlx_dialects.mir.contraction import MatmulOp
 from rlx_dialects.mir.elementwise import (
-    AbsOp,
     AddOp,
     AndOp,
-    AtanOp,
     BinaryOp,
     CastOp,
-    CeilOp,
     CompareOp,
-    CosOp,
     DivOp,
     EqOp,
-    ErfOp,
-    ExpOp,
-    FloorOp,
-    GeluOp,
-    GeluTanhOp,
     GeOp,
     GtOp,
     LeOp,
-    LogicalNotOp,
-    LogOp,
     LtOp,
     MaxOp,
     MinOp,
     MulOp,
-    NegOp,
     NeOp,
     OrOp,
     PowOp,
-    RecipOp,
-    ReluOp,
-    RoundOp,
-    RsqrtOp,
     SelectOp,
-    SigmoidOp,
-    SiluOp,
-    SinOp,
-    SqrtOp,
     SubOp,
-    TanhOp,
-    TanOp,
-    UnaryOp,
 )
 from rlx_dialects.mir.fused import ACTIVATIONS, MatmulBiasActOp, SwigluMatmulOp, SwigluOp
 from rlx_dialects.mir.movement import (
@@ -71,15 +48,35 @@ from rlx_dialects.mir.norm import LayerNormOp, ResidualLayerNormOp, ResidualRmsN
 from rlx_dialects.mir.reduction import ReduceMaxOp, ReduceMeanOp, ReduceMinOp, ReduceOp, ReduceProdOp, ReduceSumOp
 from rlx_dialects.mir.shapes import Known, Need
 from rlx_dialects.mir.state import CacheUpdateOp, StateReadOp
+from rlx_dialects.mir.unary import (
+    AbsOp,
+    AtanOp,
+    CeilOp,
+    CosOp,
+    ErfOp,
+    ExpOp,
+    FloorOp,
+    GeluOp,
+    GeluTanhOp,
+    LogicalNotOp,
+    LogOp,
+    NegOp,
+    RecipOp,
+    ReluOp,
+    RoundOp,
+    RsqrtOp,
+    SigmoidOp,
+    SiluOp,
+    SinOp,
+    SqrtOp,
+    TanhOp,
+    TanOp,
+    UnaryOp,
+)
 
-MIR = Dialect(
-    "mir",
-    [
-        *constant.OPS, *elementwise.OPS, *contraction.OPS, *reduction.OPS, *norm.OPS, *attention.OPS, *movement.OPS, *state.OPS,
-        *fused.OPS,
-    ],
-    [IntsAttr, RealAttr, DenseAttr],
-)  # fmt: skip
+FAMILIES = (constant, unary, elementwise, contraction, reduction, norm, attention, movement, state, fused)
+
+MIR = Dialect("mir", [op for family in FAMILIES for op in family.OPS], [IntsAttr, RealAttr, DenseAttr])
 
 __all__ = [
     "ACTIVATIONS", "MIR",

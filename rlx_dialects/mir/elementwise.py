@@ -1,6 +1,6 @@
-"""Elementwise ops: equal types in, the same shape out. Broadcasting is a separate op, `mir.broadcast`.
+"""Elementwise ops of several operands, and casts: operands of equal types, results of their shape.
 
-f16, bf16 and f8 are computed in f32 and rounded once.
+Broadcasting is an op of its own, `mir.broadcast`. f16, bf16 and f8 are computed in f32 and rounded once.
 """
 
 from __future__ import annotations
@@ -14,35 +14,8 @@ from rlx_dialects.mir.shapes import Known, require_elements
 from rlx_dialects.rlx import TensorType, dtypes, tensor
 
 
-class UnaryOp(UniformOp):
-    """`result[i] = f(x[i])`.
-
-    ```mlir
-    %y = mir.exp %x : !rlx.tensor<B x 128 x f32>
-    ```
-    """
-
-    ELEMENTS: ClassVar[str] = "float"
-
-    x = operand_def(TENSOR)
-    result = result_def(TENSOR)
-
-    def __init__(self, x: Value):
-        self._build(x)
-
-    @classmethod
-    def infer(cls, known: Known, x: TensorType) -> TensorType:
-        require_elements(x, cls.ELEMENTS)
-        return x
-
-
 class BinaryOp(UniformOp):
-    """`result[i] = f(lhs[i], rhs[i])`; both operands have the type of the result.
-
-    ```mlir
-    %z = mir.sub %x, %y : !rlx.tensor<B x 128 x f32>
-    ```
-    """
+    """`result[i] = f(lhs[i], rhs[i])`; both operands have the type of the result."""
 
     ELEMENTS: ClassVar[str] = "number"
 
@@ -61,12 +34,7 @@ class BinaryOp(UniformOp):
 
 
 class CompareOp(MirOp):
-    """`result[i] = lhs[i] ⋈ rhs[i]` as i1. With a NaN every comparison but `ne` is false.
-
-    ```mlir
-    %m = mir.lt %x, %y : (!rlx.tensor<B x 4 x i64>, !rlx.tensor<B x 4 x i64>) -> !rlx.tensor<B x 4 x i1>
-    ```
-    """
+    """`result[i] = lhs[i] ⋈ rhs[i]` as i1. With a NaN every comparison but `ne` is false."""
 
     lhs = operand_def(TENSOR)
     rhs = operand_def(TENSOR)
@@ -81,215 +49,89 @@ class CompareOp(MirOp):
         return tensor(lhs.dims, dtypes.BOOL)
 
 
-# -- unary
-
-
-@irdl_op_definition
-class NegOp(UnaryOp):
-    """`-x`."""
-
-    name = "mir.neg"
-    ELEMENTS: ClassVar[str] = "signed"
-
-
-@irdl_op_definition
-class AbsOp(UnaryOp):
-    """`|x|`."""
-
-    name = "mir.abs"
-    ELEMENTS: ClassVar[str] = "signed"
-
-
-@irdl_op_definition
-class ExpOp(UnaryOp):
-    """`eˣ`."""
-
-    name = "mir.exp"
-
-
-@irdl_op_definition
-class LogOp(UnaryOp):
-    """`ln x`; NaN for x < 0, -inf for 0."""
-
-    name = "mir.log"
-
-
-@irdl_op_definition
-class SqrtOp(UnaryOp):
-    """`√x`; NaN for x < 0."""
-
-    name = "mir.sqrt"
-
-
-@irdl_op_definition
-class RsqrtOp(UnaryOp):
-    """`1 / √x`."""
-
-    name = "mir.rsqrt"
-
-
-@irdl_op_definition
-class RecipOp(UnaryOp):
-    """`1 / x`."""
-
-    name = "mir.recip"
-
-
-@irdl_op_definition
-class TanhOp(UnaryOp):
-    """`tanh x`."""
-
-    name = "mir.tanh"
-
-
-@irdl_op_definition
-class ErfOp(UnaryOp):
-    """`erf x = 2/√π ∫₀ˣ exp(-t²) dt`."""
-
-    name = "mir.erf"
-
-
-@irdl_op_definition
-class SigmoidOp(UnaryOp):
-    """`1 / (1 + e⁻ˣ)`."""
-
-    name = "mir.sigmoid"
-
-
-@irdl_op_definition
-class ReluOp(UnaryOp):
-    """`max(x, 0)`; a NaN stays a NaN."""
-
-    name = "mir.relu"
-    ELEMENTS: ClassVar[str] = "signed"
-
-
-@irdl_op_definition
-class GeluOp(UnaryOp):
-    """`x/2 · (1 + erf(x/√2))` (Hendrycks & Gimpel 2016, the exact form)."""
-
-    name = "mir.gelu"
-
-
-@irdl_op_definition
-class GeluTanhOp(UnaryOp):
-    """`x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³)))` (Hendrycks & Gimpel 2016, the approximation)."""
-
-    name = "mir.gelu_tanh"
-
-
-@irdl_op_definition
-class SiluOp(UnaryOp):
-    """`x · sigmoid(x)`."""
-
-    name = "mir.silu"
-
-
-@irdl_op_definition
-class SinOp(UnaryOp):
-    """`sin x`."""
-
-    name = "mir.sin"
-
-
-@irdl_op_definition
-class CosOp(UnaryOp):
-    """`cos x`."""
-
-    name = "mir.cos"
-
-
-@irdl_op_definition
-class TanOp(UnaryOp):
-    """`tan x`."""
-
-    name = "mir.tan"
-
-
-@irdl_op_definition
-class AtanOp(UnaryOp):
-    """`arctan x`, in (-π/2, π/2)."""
-
-    name = "mir.atan"
-
-
-@irdl_op_definition
-class RoundOp(UnaryOp):
-    """The nearest integer; ties go to the even one."""
-
-    name = "mir.round"
-
-
-@irdl_op_definition
-class FloorOp(UnaryOp):
-    """The largest integer ≤ x."""
-
-    name = "mir.floor"
-
-
-@irdl_op_definition
-class CeilOp(UnaryOp):
-    """The smallest integer ≥ x."""
-
-    name = "mir.ceil"
-
-
-@irdl_op_definition
-class LogicalNotOp(UnaryOp):
-    """`¬x` of i1."""
-
-    name = "mir.logical_not"
-    ELEMENTS: ClassVar[str] = "bool"
-
-
 # -- binary
 
 
 @irdl_op_definition
 class AddOp(BinaryOp):
-    """`lhs + rhs`; integers wrap."""
+    """`lhs + rhs`; integers wrap.
+
+    ```mlir
+    %z = mir.add %x, %y : !rlx.tensor<B x 128 x f32>
+    ```
+    """
 
     name = "mir.add"
 
 
 @irdl_op_definition
 class SubOp(BinaryOp):
-    """`lhs - rhs`; integers wrap."""
+    """`lhs - rhs`; integers wrap.
+
+    ```mlir
+    %z = mir.sub %x, %y : !rlx.tensor<B x 128 x f32>
+    ```
+    """
 
     name = "mir.sub"
 
 
 @irdl_op_definition
 class MulOp(BinaryOp):
-    """`lhs · rhs`; integers wrap."""
+    """`lhs · rhs`; integers wrap.
+
+    ```mlir
+    %z = mir.mul %x, %y : !rlx.tensor<B x 128 x f32>
+    ```
+    """
 
     name = "mir.mul"
 
 
 @irdl_op_definition
 class DivOp(BinaryOp):
-    """`lhs / rhs`; integers truncate toward zero, and a zero divisor gives 0."""
+    """`lhs / rhs`; integers truncate toward zero, and a zero divisor gives 0.
+
+    ```mlir
+    %z = mir.div %x, %y : !rlx.tensor<B x 128 x f32>
+    ```
+    """
 
     name = "mir.div"
 
 
 @irdl_op_definition
 class MaxOp(BinaryOp):
-    """The larger one; a NaN in either gives NaN."""
+    """The larger one; a NaN in either gives NaN.
+
+    ```mlir
+    %z = mir.max %x, %y : !rlx.tensor<B x 128 x f32>
+    ```
+    """
 
     name = "mir.max"
 
 
 @irdl_op_definition
 class MinOp(BinaryOp):
-    """The smaller one; a NaN in either gives NaN."""
+    """The smaller one; a NaN in either gives NaN.
+
+    ```mlir
+    %z = mir.min %x, %y : !rlx.tensor<B x 128 x f32>
+    ```
+    """
 
     name = "mir.min"
 
 
 @irdl_op_definition
 class PowOp(BinaryOp):
-    """`lhs` to the power `rhs`; NaN for a negative base with a fractional exponent."""
+    """`lhs` to the power `rhs`; NaN for a negative base with a fractional exponent.
+
+    ```mlir
+    %z = mir.pow %x, %y : !rlx.tensor<B x 128 x f32>
+    ```
+    """
 
     name = "mir.pow"
     ELEMENTS: ClassVar[str] = "float"
@@ -297,7 +139,12 @@ class PowOp(BinaryOp):
 
 @irdl_op_definition
 class AndOp(BinaryOp):
-    """Bitwise (for i1: logical) and."""
+    """Bitwise (for i1: logical) and.
+
+    ```mlir
+    %z = mir.and %x, %y : !rlx.tensor<B x i1>
+    ```
+    """
 
     name = "mir.and"
     ELEMENTS: ClassVar[str] = "bits"
@@ -305,7 +152,12 @@ class AndOp(BinaryOp):
 
 @irdl_op_definition
 class OrOp(BinaryOp):
-    """Bitwise (for i1: logical) or."""
+    """Bitwise (for i1: logical) or.
+
+    ```mlir
+    %z = mir.or %x, %y : !rlx.tensor<B x i1>
+    ```
+    """
 
     name = "mir.or"
     ELEMENTS: ClassVar[str] = "bits"
@@ -316,42 +168,72 @@ class OrOp(BinaryOp):
 
 @irdl_op_definition
 class EqOp(CompareOp):
-    """`lhs = rhs`."""
+    """`lhs = rhs`.
+
+    ```mlir
+    %m = mir.eq %x, %y : (!rlx.tensor<B x i64>, !rlx.tensor<B x i64>) -> !rlx.tensor<B x i1>
+    ```
+    """
 
     name = "mir.eq"
 
 
 @irdl_op_definition
 class NeOp(CompareOp):
-    """`lhs ≠ rhs`."""
+    """`lhs ≠ rhs`.
+
+    ```mlir
+    %m = mir.ne %x, %y : (!rlx.tensor<B x i64>, !rlx.tensor<B x i64>) -> !rlx.tensor<B x i1>
+    ```
+    """
 
     name = "mir.ne"
 
 
 @irdl_op_definition
 class LtOp(CompareOp):
-    """`lhs < rhs`."""
+    """`lhs < rhs`.
+
+    ```mlir
+    %m = mir.lt %x, %y : (!rlx.tensor<B x i64>, !rlx.tensor<B x i64>) -> !rlx.tensor<B x i1>
+    ```
+    """
 
     name = "mir.lt"
 
 
 @irdl_op_definition
 class LeOp(CompareOp):
-    """`lhs ≤ rhs`."""
+    """`lhs ≤ rhs`.
+
+    ```mlir
+    %m = mir.le %x, %y : (!rlx.tensor<B x i64>, !rlx.tensor<B x i64>) -> !rlx.tensor<B x i1>
+    ```
+    """
 
     name = "mir.le"
 
 
 @irdl_op_definition
 class GtOp(CompareOp):
-    """`lhs > rhs`."""
+    """`lhs > rhs`.
+
+    ```mlir
+    %m = mir.gt %x, %y : (!rlx.tensor<B x i64>, !rlx.tensor<B x i64>) -> !rlx.tensor<B x i1>
+    ```
+    """
 
     name = "mir.gt"
 
 
 @irdl_op_definition
 class GeOp(CompareOp):
-    """`lhs ≥ rhs`."""
+    """`lhs ≥ rhs`.
+
+    ```mlir
+    %m = mir.ge %x, %y : (!rlx.tensor<B x i64>, !rlx.tensor<B x i64>) -> !rlx.tensor<B x i1>
+    ```
+    """
 
     name = "mir.ge"
 
@@ -414,10 +296,6 @@ class CastOp(MirOp):
         return {"dtype": self.result.type.element_type}
 
 
-UNARY = (
-    NegOp, AbsOp, ExpOp, LogOp, SqrtOp, RsqrtOp, RecipOp, TanhOp, ErfOp, SigmoidOp, ReluOp, GeluOp, GeluTanhOp, SiluOp,
-    SinOp, CosOp, TanOp, AtanOp, RoundOp, FloorOp, CeilOp, LogicalNotOp,
-)  # fmt: skip
 BINARY = (AddOp, SubOp, MulOp, DivOp, MaxOp, MinOp, PowOp, AndOp, OrOp)
 COMPARE = (EqOp, NeOp, LtOp, LeOp, GtOp, GeOp)
-OPS = (*UNARY, *BINARY, *COMPARE, SelectOp, CastOp)
+OPS = (*BINARY, *COMPARE, SelectOp, CastOp)

@@ -17,12 +17,7 @@ from rlx_dialects.rlx import TensorType, tensor
 
 
 class ReduceOp(MirOp):
-    """Combine all elements along `axes`; the axes vanish, or stay with length 1 under `keepdims`.
-
-    ```mlir
-    %s = mir.reduce_sum %x(axes = [1, 2], keepdims) : (!rlx.tensor<B x S x 8 x f32>) -> !rlx.tensor<B x 1 x 1 x f32>
-    ```
-    """
+    """Combine all elements along `axes`; the axes vanish, or stay with length 1 under `keepdims`."""
 
     ELEMENTS: ClassVar[str] = "number"
 
@@ -48,14 +43,24 @@ class ReduceOp(MirOp):
 
 @irdl_op_definition
 class ReduceSumOp(ReduceOp):
-    """`Σ x`; 0 over no elements."""
+    """`Σ x`; 0 over no elements.
+
+    ```mlir
+    %y = mir.reduce_sum %x(axes = [1, 2], keepdims) : (!rlx.tensor<B x S x 8 x f32>) -> !rlx.tensor<B x 1 x 1 x f32>
+    ```
+    """
 
     name = "mir.reduce_sum"
 
 
 @irdl_op_definition
 class ReduceMeanOp(ReduceOp):
-    """`Σ x / n`; NaN over no elements."""
+    """`Σ x / n`; NaN over no elements.
+
+    ```mlir
+    %y = mir.reduce_mean %x(axes = [1]) : (!rlx.tensor<B x S x 8 x f32>) -> !rlx.tensor<B x 8 x f32>
+    ```
+    """
 
     name = "mir.reduce_mean"
     ELEMENTS: ClassVar[str] = "float"
@@ -63,21 +68,36 @@ class ReduceMeanOp(ReduceOp):
 
 @irdl_op_definition
 class ReduceMaxOp(ReduceOp):
-    """The largest; NaN if any is NaN; the lowest value of the type over no elements."""
+    """The largest; NaN if any is NaN; the lowest value of the type over no elements.
+
+    ```mlir
+    %y = mir.reduce_max %x(axes = [1]) : (!rlx.tensor<B x S x 8 x f32>) -> !rlx.tensor<B x 8 x f32>
+    ```
+    """
 
     name = "mir.reduce_max"
 
 
 @irdl_op_definition
 class ReduceMinOp(ReduceOp):
-    """The smallest; NaN if any is NaN; the highest value of the type over no elements."""
+    """The smallest; NaN if any is NaN; the highest value of the type over no elements.
+
+    ```mlir
+    %y = mir.reduce_min %x(axes = [1]) : (!rlx.tensor<B x S x 8 x f32>) -> !rlx.tensor<B x 8 x f32>
+    ```
+    """
 
     name = "mir.reduce_min"
 
 
 @irdl_op_definition
 class ReduceProdOp(ReduceOp):
-    """`Π x`; 1 over no elements."""
+    """`Π x`; 1 over no elements.
+
+    ```mlir
+    %y = mir.reduce_prod %x(axes = [1]) : (!rlx.tensor<B x S x 8 x f32>) -> !rlx.tensor<B x 8 x f32>
+    ```
+    """
 
     name = "mir.reduce_prod"
 
