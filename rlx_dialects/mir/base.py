@@ -5,7 +5,7 @@ mir.NAME %a, %b, mask %m(axis = 1, keepdims) : (T, T, T) -> T
 ```
 Required operands come first, by position; an optional one is preceded by its name. Properties follow in parentheses in the
 order of their declaration: integers, `[lists]`, numbers, words, dim expressions; a flag is its bare name. Ops whose operands
-and results all have one type (`UniformOp`) print it once.
+and results all have one type (`UniformOp`) print it once, `: T`, as do ops without operands.
 
 An op's `infer` is the one statement of its shape rule. It takes the operand types and the properties as plain Python
 values and returns the result type, or a tuple of them, or raises VerifyException. The constructor uses it to make the
@@ -193,11 +193,12 @@ class MirOp(IRDLOperation):
             properties[AttrSizedOperandSegments.attribute_name] = DenseArrayBase.from_list(i32, sizes)
         attributes = parser.parse_optional_attr_dict()
         parser.parse_punctuation(":")
-        if cls.UNIFORM:
-            one = parser.parse_type()
-            types, results = [one] * len(unresolved), [one] * len(cls.get_irdl_definition().results)
+        if (function := parser.parse_optional_function_type()) is not None:
+            types, results = function.inputs.data, function.outputs.data
         else:
-            types, results = _parse_types(parser, bool(_operand_kinds(cls)))
+            # Ops without operands name their result; in uniform ones that is the type of the operands too.
+            result = parser.parse_type()
+            types, results = [result] * len(unresolved) if cls.UNIFORM else [], [result]
         operands = parser.resolve_operands(unresolved, types, position)
         return cls.create(operands=operands, result_types=results, properties=properties, attributes=attributes)
 
@@ -266,10 +267,10 @@ class MirOp(IRDLOperation):
             printer.print_string(f"({', '.join(parts)})")
         printer.print_op_attributes(self.attributes)
         printer.print_string(" : ")
-        if self.UNIFORM:
-            printer.print_attribute(self.results[0].type)
-        elif not _operand_kinds(type(self)):
-            printer.print_list([r.type for r in self.results], printer.print_attribute)
+        result = self.results[0].type
+        # Operands of a uniform op may differ in text (S and T, stated equal); then all types are printed.
+        if not self.operands or (self.UNIFORM and all(operand.type == result for operand in self.operands)):
+            printer.print_attribute(result)
         else:
             printer.print_operation_type(self)
 
@@ -282,10 +283,3 @@ class UniformOp(MirOp):
 
 def _segments(groups: Sequence[Sequence[SSAValue]]) -> Attribute:
     return DenseArrayBase.from_list(i32, [len(group) for group in groups])
-
-
-def _parse_types(parser: Parser, has_operands: bool) -> tuple[Sequence[Attribute], Sequence[Attribute]]:
-    if not has_operands:
-        return (), parser.parse_comma_separated_list(parser.Delimiter.NONE, parser.parse_type)
-    function = parser.parse_function_type()
-    return function.inputs.data, function.outputs.data

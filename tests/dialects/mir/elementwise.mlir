@@ -94,6 +94,15 @@ func.func @binary(%x: !rlx.tensor<(B * S) x bf16>, %y: !rlx.tensor<(B * S) x bf1
   func.return
 }
 
+// Dims that are stated equal may stand for each other; then all types are printed.
+// CHECK-LABEL: func.func @stated
+func.func @stated(%x: !rlx.tensor<S x f32>, %y: !rlx.tensor<T x f32>) attributes {rlx.constraints = [#rlx.constraint<S == T>]} {
+  // CHECK-NEXT: %z = mir.add %x, %y : (!rlx.tensor<S x f32>, !rlx.tensor<T x f32>) -> !rlx.tensor<S x f32>
+  %z = mir.add %x, %y : (!rlx.tensor<S x f32>, !rlx.tensor<T x f32>) -> !rlx.tensor<S x f32>
+  // CHECK-NEXT: func.return
+  func.return
+}
+
 // Comparisons give i1.
 // CHECK-LABEL: func.func @compare
 func.func @compare(%x: !rlx.tensor<B x f32>, %p: !rlx.tensor<B x i1>) {

@@ -2,24 +2,15 @@
 
 func.func @dims(%x: !rlx.tensor<4 x f32>, %y: !rlx.tensor<8 x f32>) {
   // expected-error@+1 {{lhs and rhs: shapes [4] and [8] at dim 0: 4 and 8 differ}}
-  %z = mir.add %x, %y : !rlx.tensor<4 x f32>
+  %z = mir.add %x, %y : (!rlx.tensor<4 x f32>, !rlx.tensor<8 x f32>) -> !rlx.tensor<4 x f32>
   func.return
 }
 
 // -----
 
-// In the generic form the types are not shared, so the verifier must see it.
 func.func @symbols(%x: !rlx.tensor<S x f32>, %y: !rlx.tensor<T x f32>) {
   // expected-error@+1 {{lhs and rhs: shapes [S] and [T] at dim 0: cannot prove S == T; if it always holds, state it: b.constrain(S == T)}}
-  %z = "mir.add"(%x, %y) : (!rlx.tensor<S x f32>, !rlx.tensor<T x f32>) -> !rlx.tensor<S x f32>
-  func.return
-}
-
-// -----
-
-// A stated equality is used.
-func.func @stated(%x: !rlx.tensor<S x f32>, %y: !rlx.tensor<T x f32>) attributes {rlx.constraints = [#rlx.constraint<S == T>]} {
-  %z = "mir.add"(%x, %y) : (!rlx.tensor<S x f32>, !rlx.tensor<T x f32>) -> !rlx.tensor<S x f32>
+  %z = mir.add %x, %y : (!rlx.tensor<S x f32>, !rlx.tensor<T x f32>) -> !rlx.tensor<S x f32>
   func.return
 }
 
