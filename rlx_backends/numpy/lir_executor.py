@@ -1,7 +1,7 @@
 """Runs LIR programs with NumPy, before planning and inside the planned arena.
 
-After planning, every slot lies at its offset in one byte array. A slot is poisoned when it comes to life and again when it dies, so a plan in
-which two live buffers meet gives wrong numbers here.
+After planning, every slot lies at its offset in one byte array. A slot is poisoned when it comes to life and again when it dies,
+so a plan in which two live buffers meet gives wrong numbers here.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+from ml_dtypes import int4
 from xdsl.dialects.builtin import IntegerType, ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 
@@ -32,7 +33,7 @@ from rlx_dialects.lir import (
     WhileOp,
     programs,
 )
-from rlx_dialects.lir.semantics import Buffer, run_copy, run_form
+from rlx_dialects.lir.semantics import Buffer, run_copy, run_form, storage_dtype
 from rlx_dialects.lir.semantics.buffers import POISON, fault
 from rlx_dialects.lir.semantics.scalars import elements
 from rlx_dialects.lir.types import ARENA_ALIGNMENT, BufferType
@@ -111,11 +112,12 @@ class _Run:
         """Run a block; the value of the flag that its `lir.condition` reads, if it ends in one."""
         births, deaths = _lifetimes(block)
         for op in block.ops:
-            self._birth(births.get(op, ()), deaths.get(op, ()))
+            born, dying = births.get(op, ()), deaths.get(op, ())
+            self._poison(born, but=tuple(value for value in dying if value not in born))
             if isinstance(op, ConditionOp):
                 return self.values[op.flag].logical()
             self.step(op)
-            self._death(deaths.get(op, ()), births.get(op, ()))
+            self._poison(dying, but=tuple(value for value in born if value not in dying))
         return None
 
     def step(self, op: Operation) -> None:
@@ -193,18 +195,14 @@ class _Run:
             buffer.storage.flags.writeable = False
         return buffer
 
-    # -- poison
-
-    def _birth(self, born: tuple[SSAValue, ...], dying: tuple[SSAValue, ...]) -> None:
-        kept = [(self.slots[value], self.slots[value].copy()) for value in dying if value in self.slots]
-        for value in born:
+    def _poison(self, values: tuple[SSAValue, ...], but: tuple[SSAValue, ...]) -> None:
+        """Poison slots, except for what lies in the slots `but`: an in-place result shares its operand's bytes."""
+        kept = [(self.slots[value], self.slots[value].copy()) for value in but if value in self.slots]
+        for value in values:
             if value in self.slots:
                 self.slots[value][...] = POISON
         for place, contents in kept:
             place[...] = contents
-
-    def _death(self, dying: tuple[SSAValue, ...], born: tuple[SSAValue, ...]) -> None:
-        self._birth(tuple(v for v in dying if v not in born), tuple(v for v in born if v not in dying))
 
 
 def _writes(value: SSAValue) -> Any:
@@ -249,10 +247,6 @@ def _ancestor(op: Operation, block: Block) -> Operation:
 
 
 def _api_dtype(kind: BufferType) -> np.dtype[Any]:
-    from ml_dtypes import int4
-
-    from rlx_dialects.lir.semantics import storage_dtype
-
     if kind.element_type == dtypes.BOOL:
         return np.dtype(np.bool_)
     return np.dtype(int4) if kind.element_type == IntegerType(4) else storage_dtype(kind.element_type)

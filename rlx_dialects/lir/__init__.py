@@ -1,7 +1,7 @@
 """The `lir` dialect: kernel forms over planned buffers.
 
-`types` buffers and layouts, `structure` programs and slots, `form` what all forms share, `forms` and `sequential` the forms, `regions` what stands
-inside them, `semantics` how NumPy runs them.
+`types` buffers and layouts, `structure` programs and slots, `form` what all forms share, `forms` and `sequential` the forms,
+`regions` what stands inside them, `semantics` how NumPy runs them.
 """
 
 from xdsl.ir import Dialect
@@ -34,15 +34,16 @@ from rlx_dialects.lir.types import AccessAttr, BufferType, IterAttr, LayoutAttr,
 LIR = Dialect(
     "lir",
     [
-        ProgramOp, InputOp, OutputOp, ParamOp, PackedOp, StateOp, DimInputOp, ConstantOp, AllocOp, SlotOp, ViewOp, CopyOp, IfOp, WhileOp,
-        ConditionOp, MapOp, ReduceOp, ContractOp, AttentionOp, ScanOp, SortOp, ScatterOp, EachOp, FoldOp, IndexOp, ReadOp, ProductOp, YieldOp,
+        ProgramOp, InputOp, OutputOp, ParamOp, PackedOp, StateOp, DimInputOp, ConstantOp, AllocOp, SlotOp, ViewOp, CopyOp,
+        IfOp, WhileOp, ConditionOp, MapOp, ReduceOp, ContractOp, AttentionOp, ScanOp, SortOp, ScatterOp, EachOp, FoldOp,
+        IndexOp, ReadOp, ProductOp, YieldOp,
     ],
     [BufferType, RowType, LayoutAttr, NamesAttr, IterAttr, AccessAttr, ScheduleAttr],
 )  # fmt: skip
 
 __all__ = [
-    "LIR", "AccessAttr", "AllocOp", "AttentionOp", "BufferType", "ConditionOp", "ConstantOp", "ContractOp", "CopyOp", "DimInputOp", "EachOp",
-    "FoldOp", "FormOp", "IfOp", "IndexOp", "InputOp", "IterAttr", "LayoutAttr", "MapOp", "NamesAttr", "OutputOp", "PackedOp", "ParamOp",
-    "ProductOp", "ProgramOp", "ReadOp", "ReduceOp", "RowType", "ScanOp", "ScatterOp", "ScheduleAttr", "SlotOp", "SortOp", "StateOp",
-    "ViewOp", "WhileOp", "YieldOp", "buffer", "programs", "root_buffer",
+    "LIR", "AccessAttr", "AllocOp", "AttentionOp", "BufferType", "ConditionOp", "ConstantOp", "ContractOp", "CopyOp",
+    "DimInputOp", "EachOp", "FoldOp", "FormOp", "IfOp", "IndexOp", "InputOp", "IterAttr", "LayoutAttr", "MapOp", "NamesAttr",
+    "OutputOp", "PackedOp", "ParamOp", "ProductOp", "ProgramOp", "ReadOp", "ReduceOp", "RowType", "ScanOp", "ScatterOp",
+    "ScheduleAttr", "SlotOp", "SortOp", "StateOp", "ViewOp", "WhileOp", "YieldOp", "buffer", "programs", "root_buffer",
 ]  # fmt: skip

@@ -4,25 +4,24 @@
 lir.contract (m : B * S, n : 2048 | k : 768) ins(%x[m, k], %w[k, n]) extra(%bias[n]) outs(%y[m, n]) {…} epilogue {…}
     : (in types), (extra types), (out types)
 ```
-Groups of iteration dims are separated by `|`; each form names its groups. Operands: `ins` feed the main region, `extra` the last region (where a
-form has two), `outs` are written, `scratch` is memory a schedule asked for. Everything a form touches is an operand.
+Groups of iteration dims are separated by `|`; each form names its groups. Operands: `ins` feed the main region, `extra` the last
+region (where a form has two), `outs` are written, `scratch` is memory a schedule asked for. Everything a form touches is an
+operand.
 """
 
 from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, StringAttr
 from xdsl.ir import Attribute, Region, SSAValue
-from xdsl.irdl import AttrSizedOperandSegments, IRDLOperation, opt_prop_def, prop_def, var_operand_def
+from xdsl.irdl import AttrSizedOperandSegments, IRDLOperation, opt_prop_def, prop_def, traits_def, var_operand_def
 from xdsl.parser import Parser, UnresolvedOperand
 from xdsl.printer import Printer
 from xdsl.traits import MemoryReadEffect, MemoryWriteEffect
-from xdsl.irdl import traits_def
 from xdsl.utils.exceptions import VerifyException
-from typing_extensions import Self
 
 from rlx_dialects.dims import DimExpr
 from rlx_dialects.lir.types import AccessAttr, BufferType, IterAttr, ScheduleAttr
@@ -116,7 +115,7 @@ class FormOp(IRDLOperation, ABC):
         for position, group in enumerate(cls.GROUPS):
             if position:
                 parser.parse_punctuation("|", f" before the {group} dims")
-            while parser._current_token.text not in ("|", ")"):  # noqa: SLF001 - xDSL has no public one-token peek
+            while parser._current_token.text not in ("|", ")"):
                 iters.append(IterAttr.parse_in_group(parser, group))
                 if not parser.parse_optional_punctuation(","):
                     break

@@ -41,9 +41,11 @@ class MapOp(FormOp):
 
 @irdl_op_definition
 class ReduceOp(FormOp):
-    """Row-wise work: pointwise stages (`lir.each`) and folds (`lir.fold`) over the reduce dims, several results, one pass over memory.
+    """Row-wise work: pointwise stages (`lir.each`) and folds (`lir.fold`) over the reduce dims, several results, one pass over
+    memory.
 
-    The region receives a `!lir.row<T>` for each operand whose indices use a reduce dim, a scalar for the others, and yields the same for each out.
+    The region receives a `!lir.row<T>` for each operand whose indices use a reduce dim, a scalar for the others, and yields the
+    same for each out.
 
     ```mlir
     lir.reduce (i : B | j : 8) ins(%x[i, j]) outs(%y[i]) {
@@ -84,9 +86,10 @@ class ReduceOp(FormOp):
 class ContractOp(FormOp):
     """`acc[p…] = Σ_k lhs · rhs` for one or more accumulators, then `outs = epilogue(acc…, extra…)`.
 
-    `body` takes the `ins` at a point of parallel × reduce dims and ends in `lir.product` (its ops before are the operands' prologue: casts,
-    dequantization, norm scaling). `epilogue` takes the accumulators and the `extra` elements (indices over parallel dims) and yields the outs.
-    Covers matmul (batched, grouped), linear + bias + activation, swiglu (two accumulators), conv (affine index maps, guarded reads).
+    `body` takes the `ins` at a point of parallel × reduce dims and ends in `lir.product` (its ops before are the operands'
+    prologue: casts, dequantization, norm scaling). `epilogue` takes the accumulators and the `extra` elements (indices over
+    parallel dims) and yields the outs. Covers matmul (batched, grouped), linear + bias + activation, swiglu (two accumulators),
+    conv (affine index maps, guarded reads).
 
     ```mlir
     lir.contract (m : B, n : 16 | k : 8) ins(%x[m, k], %w[k, n]) extra(%b[n]) outs(%y[m, n]) {
@@ -134,17 +137,18 @@ class ContractOp(FormOp):
 class AttentionOp(FormOp):
     """`out = softmax_k(score(scale · Σ_d q·key, …)) · value`, per parallel point, online over the keys.
 
-    Groups: parallel (…, q last) | reduce (k) | dot (d) | value (e). `ins` are query, key, value; `extra` elements go to the score region, which takes
-    the scaled score (f32) first and yields the final one; −inf excludes the key. Bounds on k are part of the meaning: keys outside are
-    excluded, so a causal mask is `k : P + S in [0, P + q + 1)` and skipping is never a guess. A row without keys is zero. Query, key and value may be any
-    float type; scores and sums are f32 (f64 for f64 operands).
+    Groups: parallel (…, q last) | reduce (k) | dot (d) | value (e). `ins` are query, key, value; `extra` elements go to the score
+    region, which takes the scaled score (f32) first and yields the final one; −inf excludes the key. Bounds on k are part of the
+    meaning: keys outside are excluded, so a causal mask is `k : P + S in [0, P + q + 1)` and skipping is never a guess. A row
+    without keys is zero. Query, key and value may be any float type; scores and sums are f32 (f64 for f64 operands).
 
     ```mlir
     lir.attention (b : B, h : 4, q : S | k : S in [0, q + 1) | d : 8 | e : 8)
         ins(%q[b, q, h, d], %k[b, k, h, d], %v[b, k, h, e]) outs(%o[b, q, h, e]) params {scale = 0.5 : f32} {
     ^bb0(%s: f32):
       lir.yield %s : f32
-    } : !lir.buffer<B x S x 4 x 8 x f32>, !lir.buffer<B x S x 4 x 8 x f32>, !lir.buffer<B x S x 4 x 8 x f32>, !lir.buffer<B x S x 4 x 8 x f32>
+    } : !lir.buffer<B x S x 4 x 8 x f32>, !lir.buffer<B x S x 4 x 8 x f32>, !lir.buffer<B x S x 4 x 8 x f32>, !lir.buffer<B x S x
+        4 x 8 x f32>
     ```
     """
 

@@ -1,7 +1,7 @@
 """What may stand inside a form's regions, beside `arith` and `math` scalar ops.
 
-`lir.each` and `lir.fold` are the stages of a `lir.reduce`; `lir.index` and `lir.read` reach iteration indices and whole buffers; `lir.product`
-ends a contract's body, `lir.yield` every other region.
+`lir.each` and `lir.fold` are the stages of a `lir.reduce`; `lir.index` and `lir.read` reach iteration indices and whole buffers;
+`lir.product` ends a contract's body, `lir.yield` every other region.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from xdsl.irdl import (
     AttrSizedOperandSegments,
     IRDLOperation,
     irdl_op_definition,
-    opt_prop_def,
     operand_def,
+    opt_prop_def,
     prop_def,
     region_def,
     result_def,
@@ -137,8 +137,8 @@ class IndexOp(IRDLOperation):
 class ReadOp(IRDLOperation):
     """One element of a whole-buffer operand at computed indices (gather).
 
-    Indices are `index`, `i64` or `i32`. Out of range: `oob(error)` faults with the op's location, `oob(clamp)` takes the nearest valid
-    index, `oob(fill)` gives `fill`.
+    Indices are `index`, `i64` or `i32`. Out of range: `oob(error)` faults with the op's location, `oob(clamp)` takes the nearest
+    valid index, `oob(fill)` gives `fill`.
 
     ```mlir
     %t = lir.read %table[%id, %c] oob(error) : !lir.buffer<100 x 8 x f32>, i64, index
@@ -260,8 +260,9 @@ class EachOp(IRDLOperation):
 class FoldOp(IRDLOperation):
     """A folding stage of a `lir.reduce`: one scalar tuple per row.
 
-    `body` takes (accumulators…, elements…) and yields new accumulators; `combine` merges two accumulator tuples, so a fold may be split over lanes
-    and threads. `init` is the identity of `combine`. The order of combination is by shape only, never by thread count.
+    `body` takes (accumulators…, elements…) and yields new accumulators; `combine` merges two accumulator tuples, so a fold may be
+    split over lanes and threads. `init` is the identity of `combine`. The order of combination is by shape only, never by thread
+    count.
 
     ```mlir
     %m = lir.fold(%s) init [0.0 : f32] {

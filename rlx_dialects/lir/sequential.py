@@ -19,9 +19,9 @@ SCATTER_KINDS = ("add", "max", "min", "set")
 class ScanOp(FormOp):
     """A recurrence along the sequential dim, independent for every parallel point.
 
-    `extra` are the initial carries (indices over parallel dims); the body takes (carries…, elements…) and yields (carries…, outputs…); the last outs
-    are the final carries: `outs` = outputs over all dims, then one per carry over parallel dims. Regions of the other forms cannot pass a value from
-    one point to the next in order, which cumsum, selective scan and solves need.
+    `extra` are the initial carries (indices over parallel dims); the body takes (carries…, elements…) and yields (carries…,
+    outputs…); the last outs are the final carries: `outs` = outputs over all dims, then one per carry over parallel dims. Regions
+    of the other forms cannot pass a value from one point to the next in order, which cumsum, selective scan and solves need.
 
     ```mlir
     lir.scan (i : B | t : 8) ins(%x[i, t]) extra(%c[i]) outs(%y[i, t], %f[i]) {
@@ -53,8 +53,9 @@ class ScanOp(FormOp):
 class SortOp(FormOp):
     """Order the reduce dim of each row by the first operand; stable; NaN last in either direction.
 
-    `outs` receive the permuted `ins` in order, and, if there is one more, the i64 positions they came from; an out's last index is over `t : limit`, the
-    third group. `order` is ascending, descending, or opaque with a comparator region (true: first before second). Data-dependent placement is not a map.
+    `outs` receive the permuted `ins` in order, and, if there is one more, the i64 positions they came from; an out's last index
+    is over `t : limit`, the third group. `order` is ascending, descending, or opaque with a comparator region (true: first before
+    second). Data-dependent placement is not a map.
 
     ```mlir
     lir.sort (i : B | j : 100 | t : 5) ins(%x[i, j]) outs(%v[i, t], %p[i, t]) params {order = "descending"}
@@ -77,15 +78,17 @@ class SortOp(FormOp):
         if (self.order.data == "opaque") != bool(self.comparator.blocks):
             raise VerifyException("an opaque order has a comparator, the others none")
         if not len(self.ins) <= len(self.outs) <= len(self.ins) + 1:
-            raise VerifyException(f"{len(self.ins)} operands give {len(self.ins)} or {len(self.ins) + 1} results, found {len(self.outs)}")
+            count = len(self.ins)
+            raise VerifyException(f"{count} operands give {count} or {count + 1} results, found {len(self.outs)}")
 
 
 @irdl_op_definition
 class ScatterOp(FormOp):
     """`out[…, idx, …] op= update` with computed indices; equal destinations combine in iteration order.
 
-    The body takes the `ins` and yields (index…, value): as many indices as the out has dims, then the value. Out-of-range indices follow `oob`
-    (error, or drop). The out is updated in place: it must hold its initial value (a map before writes it). Computed destinations are not an index map.
+    The body takes the `ins` and yields (index…, value): as many indices as the out has dims, then the value. Out-of-range indices
+    follow `oob` (error, or drop). The out is updated in place: it must hold its initial value (a map before writes it). Computed
+    destinations are not an index map.
 
     ```mlir
     lir.scatter (n : N, j : 8) ins(%u[n, j], %i[n]) outs(%y) params {combine = "add", oob = "error"} {

@@ -1,11 +1,13 @@
 """Programs and buffers: what is planned, and where everything lies.
 
-A program's one block is its schedule. Boundary buffers are named in the manifest; temporaries are `lir.alloc` before planning and `lir.slot` after.
+A program's one block is its schedule. Boundary buffers are named in the manifest; temporaries are `lir.alloc` before planning and
+`lir.slot` after.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, IntegerAttr, IntegerType, StringAttr, SymbolNameConstraint, UnitAttr
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
@@ -21,9 +23,16 @@ from xdsl.irdl import (
 )
 from xdsl.parser import Parser
 from xdsl.printer import Printer
-from xdsl.traits import IsolatedFromAbove, IsTerminator, MemoryReadEffect, MemoryWriteEffect, NoTerminator, Pure, SymbolOpInterface
+from xdsl.traits import (
+    IsolatedFromAbove,
+    IsTerminator,
+    MemoryReadEffect,
+    MemoryWriteEffect,
+    NoTerminator,
+    Pure,
+    SymbolOpInterface,
+)
 from xdsl.utils.exceptions import VerifyException
-from typing_extensions import Self
 
 from rlx_dialects.dims import DimExpr
 from rlx_dialects.lir.types import ARENA_ALIGNMENT, BufferType
@@ -207,7 +216,8 @@ class AllocOp(IRDLOperation):
 
 @irdl_op_definition
 class SlotOp(IRDLOperation):
-    """A temporary at a byte offset of the arena, valid for all dims in range. `per_thread` slots repeat for each thread `stride` bytes apart.
+    """A temporary at a byte offset of the arena, valid for all dims in range. `per_thread` slots repeat for each thread `stride`
+    bytes apart.
 
     ```mlir
     %t = lir.slot at(B * 64) : !lir.buffer<B x 8 x f32>
@@ -277,7 +287,8 @@ class ConstantOp(IRDLOperation):
 
 @irdl_op_definition
 class ViewOp(IRDLOperation):
-    """The same storage under another shape: element i of the one is element i of the other (row-major), starting `offset` elements in.
+    """The same storage under another shape: element i of the one is element i of the other (row-major), starting `offset`
+    elements in.
 
     ```mlir
     %v = lir.view %t : !lir.buffer<B x 8 x f32> to !lir.buffer<(B * 8) x f32>
@@ -323,7 +334,8 @@ class ViewOp(IRDLOperation):
 
     def verify_(self) -> None:
         source, target = self.source.type, self.result.type
-        assert isinstance(source, BufferType) and isinstance(target, BufferType)
+        assert isinstance(source, BufferType)
+        assert isinstance(target, BufferType)
         if source.element_type != target.element_type:
             raise VerifyException(f"a view keeps the element type, found {source.element_type} and {target.element_type}")
         if self.offset is None and source.elements != target.elements:
@@ -350,7 +362,8 @@ class CopyOp(IRDLOperation):
 
     def verify_(self) -> None:
         source, target = self.source.type, self.target.type
-        assert isinstance(source, BufferType) and isinstance(target, BufferType)
+        assert isinstance(source, BufferType)
+        assert isinstance(target, BufferType)
         if source.dims != target.dims or source.element_type != target.element_type:
             raise VerifyException(f"copy between different shapes or types: {source} and {target}")
 
@@ -432,7 +445,8 @@ class IfOp(IRDLOperation):
 class WhileOp(IRDLOperation):
     """Repeat `do` while the condition's flag is true; more than `limit` rounds is a RuntimeFault.
 
-    Carried values are buffers from outside that `do` rewrites (a round's new value is copied in at its end, unless every read comes before the write).
+    Carried values are buffers from outside that `do` rewrites (a round's new value is copied in at its end, unless every read
+    comes before the write).
 
     ```mlir
     lir.while limit(1000) {

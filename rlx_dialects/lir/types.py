@@ -1,7 +1,8 @@
 """Types and attributes of LIR: buffers with layouts, row values, iteration dims, accesses, schedules.
 
-A buffer's *shape* is logical. Its *layout* maps logical indices to physical ones; without one the physical index is the logical index.
-Physical elements are row-major over the physical shape, so an element's place is one dimension expression: `BufferType.offset(indices)`.
+A buffer's *shape* is logical. Its *layout* maps logical indices to physical ones; without one the physical index is the logical
+index. Physical elements are row-major over the physical shape, so an element's place is one dimension expression:
+`BufferType.offset(indices)`.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class NamesAttr(Data[tuple[str, ...]]):
 class LayoutAttr(ParametrizedAttribute):
     """Where elements lie: `#lir.layout<(k, n) -> (n floordiv 32, k, n mod 32) in [24, 384, 32]>`.
 
-    `(k, n)` names the logical indices; the second list gives the physical ones; `in` the physical shape, which may pad. The map must be
-    one-to-one on the logical shape and stay inside the physical one.
+    `(k, n)` names the logical indices; the second list gives the physical ones; `in` the physical shape, which may pad. The map
+    must be one-to-one on the logical shape and stay inside the physical one.
     """
 
     name = "lir.layout"
@@ -84,7 +85,8 @@ class LayoutAttr(ParametrizedAttribute):
 
 @irdl_attr_definition
 class BufferType(ParametrizedAttribute, TypeAttribute):
-    """Memory of a shape, an element type and a layout: `!lir.buffer<B x 384 x f32>`, `!lir.buffer<768 x 64 x f32, #lir.layout<…>>`."""
+    """Memory of a shape, an element type and a layout: `!lir.buffer<B x 384 x f32>`, `!lir.buffer<768 x 64 x f32,
+    #lir.layout<…>>`."""
 
     name = "lir.buffer"
 
@@ -185,7 +187,8 @@ class RowType(ParametrizedAttribute, TypeAttribute):
 
 @irdl_attr_definition
 class IterAttr(ParametrizedAttribute):
-    """One iteration dim: `#lir.iter<k : P + S in [0, P + q + 1)>`. `extent` is its full range; bounds narrow it, affine in outer dims."""
+    """One iteration dim: `#lir.iter<k : P + S in [0, P + q + 1)>`. `extent` is its full range; bounds narrow it, affine in outer
+    dims."""
 
     name = "lir.iter"
 
@@ -241,8 +244,9 @@ class IterAttr(ParametrizedAttribute):
 class AccessAttr(ParametrizedAttribute):
     """How a form reaches an operand.
 
-    `#lir.access<[m, k]>`: one element per point, at these logical indices. `#lir.access<[n, p + r - 1] else 0.0 : f32>`: the same, with `fill`
-    where an index is out of range. `#lir.access<whole>`: the region gets the buffer itself and reads it with `lir.read`.
+    `#lir.access<[m, k]>`: one element per point, at these logical indices. `#lir.access<[n, p + r - 1] else 0.0 : f32>`: the
+    same, with `fill` where an index is out of range. `#lir.access<whole>`: the region gets the buffer itself and reads it with
+    `lir.read`.
     """
 
     name = "lir.access"
@@ -313,7 +317,9 @@ class ScheduleAttr(ParametrizedAttribute):
     condition: ConstraintAttr | NoneAttr
 
     @classmethod
-    def get(cls, kind: str, params: Mapping[str, Attribute] | None = None, condition: ConstraintAttr | None = None) -> ScheduleAttr:
+    def get(
+        cls, kind: str, params: Mapping[str, Attribute] | None = None, condition: ConstraintAttr | None = None
+    ) -> ScheduleAttr:
         return cls(StringAttr(kind), DictionaryAttr(dict(params or {})), condition or NoneAttr())
 
     @classmethod

@@ -1,7 +1,7 @@
 """How NumPy runs the forms of LIR, one array operation per scalar operation.
 
-`scalars` the `arith` and `math` operations, `buffers` storage with layouts and index grids, `regions` the bodies of forms, `forms` the forms.
-`run_form(op, buffers, dims)` is the entry; `wide=True` computes every float in f64 (the oracle of tests).
+`scalars` the `arith` and `math` operations, `buffers` storage with layouts and index grids, `regions` the bodies of forms,
+`forms` the forms. `run_form(op, buffers, dims)` is the entry; `wide=True` computes every float in f64 (the oracle of tests).
 """
 
 from rlx_dialects.lir.semantics.buffers import Buffer, Grid

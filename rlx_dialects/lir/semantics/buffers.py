@@ -1,7 +1,7 @@
 """Storage with layouts, and index grids over iteration dims.
 
-Every array of a form has one axis per iteration dim, in the form's order; an axis along which a value does not change has length 1. So
-broadcasting does the rest.
+Every array of a form has one axis per iteration dim, in the form's order; an axis along which a value does not change has length
+1. So broadcasting does the rest.
 """
 
 from __future__ import annotations
@@ -192,7 +192,9 @@ class Buffer:
         return raw.view(storage_dtype(kind.element_type, wide))
 
     @classmethod
-    def from_array(cls, kind: BufferType, dims: Mapping[str, int], array: Array, *, wide: bool = False, share: bool = False) -> Buffer:
+    def from_array(
+        cls, kind: BufferType, dims: Mapping[str, int], array: Array, *, wide: bool = False, share: bool = False
+    ) -> Buffer:
         """A buffer that holds the logical `array`; with `share` on the array's own memory where its form allows."""
         dtype = storage_dtype(kind.element_type, wide)
         plain = not isinstance(kind.layout, LayoutAttr) and kind.element_type not in (IntegerType(4), dtypes.BOOL)
@@ -310,7 +312,9 @@ class Buffer:
             return np.broadcast_to(np.zeros((), self.scalar) if fill is None else fill, shape)
         clipped = [np.clip(index, 0, extent - 1) for index, extent in zip(indices, self.shape, strict=True)]
         result = self.gather(self.offsets(clipped))
-        return np.where(outside, fill, result).astype(self.scalar) if policy == "fill" and outside is not None else result
+        if policy != "fill" or fill is None or outside is None:
+            return result
+        return np.where(outside, fill, result).astype(self.scalar)
 
     def write(self, op: Operation, exprs: Sequence[DimExpr], grid: Grid, values: Array) -> None:
         """Write `values` over the grid where its mask admits. RuntimeFault if an index is out of range."""

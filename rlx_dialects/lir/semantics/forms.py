@@ -86,7 +86,8 @@ def _run_contract(form: _Form) -> None:
     for tile in grid.tiles(axes, math.ceil(_largest_value(form, op.body.block) / TILE)):
         factors = form.evaluate(tile, op.body.block, form.read(form.ins, tile))
         count = len(factors) // 2
-        partial = [_sum_products(a, b, axes, tile.shape, tile.mask) for a, b in zip(factors[:count], factors[count:], strict=True)]
+        pairs = zip(factors[:count], factors[count:], strict=True)
+        partial = [_sum_products(a, b, axes, tile.shape, tile.mask) for a, b in pairs]
         sums = [a + b for a, b in zip(sums, partial, strict=True)] if sums else partial
     kinds = [scalar_dtype(value.type, form.wide) for value in op.product.lhs]
     sums = [total.astype(kind) for total, kind in zip(sums, kinds, strict=True)]
@@ -111,7 +112,8 @@ def _largest_value(form: _Form, block: Block) -> int:
 
 
 def _sum_products(a: Array, b: Array, axes: Sequence[int], shape: Sequence[int], mask: Array | None = None) -> Array:
-    """Σ over `axes` of a·b where `mask` admits, axes kept with length 1; the narrow floats in f32. Matrix products do the work."""
+    """Σ over `axes` of a·b where `mask` admits, axes kept with length 1; the narrow floats in f32. Matrix products do the
+    work."""
     dtype = compute_dtype(a.dtype)
     a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
     if 0 in shape:
@@ -174,7 +176,7 @@ def _run_scan(form: _Form) -> None:
     block = form.op.regions[0].block
     low, high = form.grid.ranges[axis]
     once = form.grid.collapsed((axis,))
-    carries = form.read(form.extra, once)
+    carries = [form.array(operand, once) for operand in form.extra]
     outputs = form.outs[: len(form.outs) - len(carries)]
     for position in range(low, high):
         grid = form.grid.narrowed({axis: (position, position + 1)})
@@ -188,7 +190,6 @@ def _run_scan(form: _Form) -> None:
             buffer.write(form.op, access.exprs, grid, value)
         carries = new
     for (buffer, access), value in zip(form.outs[len(outputs) :], carries, strict=True):
-        assert not isinstance(value, Buffer)
         buffer.write(form.op, access.exprs, once, np.array(value))
 
 

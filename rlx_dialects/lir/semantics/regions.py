@@ -137,7 +137,8 @@ def _slice(row: Array, at: Mapping[int, int]) -> Array:
 
 
 def _monoid_steps(op: FoldOp) -> list[tuple[Operation, SSAValue]] | None:
-    """For each accumulator the operation that merges an element into it, and the element, if that is all the body does with it."""
+    """For each accumulator the operation that merges an element into it, and the element, if that is all the body does with
+    it."""
     block = op.body.block
     last = block.last_op
     assert isinstance(last, YieldOp)

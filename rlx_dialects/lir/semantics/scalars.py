@@ -1,7 +1,8 @@
 """`arith` and `math` on whole arrays.
 
-Values of f16, bf16 and f8 are computed in f32 and rounded once per operation; with `wide` every float is f64. Integers inside regions are
-signless: arrays are signed, and the operations that read them as unsigned view them so. `i4` values live in int8 and wrap at 4 bits.
+Values of f16, bf16 and f8 are computed in f32 and rounded once per operation; with `wide` every float is f64. Integers inside
+regions are signless: arrays are signed, and the operations that read them as unsigned view them so. `i4` values live in int8 and
+wrap at 4 bits.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def literal(value: Attribute, wide: bool = False) -> Array:
 def elements(value: DenseIntOrFPElementsAttr, element_type: Attribute, wide: bool = False) -> Array:
     """A dense literal as a flat array of region values."""
     dtype = scalar_dtype(dtypes.BOOL if element_type == dtypes.BOOL else element_type, wide)
-    values = list(value.get_values())
+    values: list[Any] = list(value.get_values())
     if dtype.kind in "iub":
         bits = dtypes.bit_width(element_type)
         values = [bool(v) for v in values] if element_type == dtypes.BOOL else [_signed(int(v), bits) for v in values]
@@ -345,7 +346,7 @@ def _extended(a: Array, b: Array, kind: Attribute, function: Callable[[Any, Any]
         a, b = unsigned(a), unsigned(b)
     full = np.asarray(function(a.astype(object), b.astype(object)))
     bits = kind.width.data
-    halves = (np.frompyfunc(lambda v: _signed(v, bits), 1, 1)(full), np.frompyfunc(lambda v: _signed(v >> bits, bits), 1, 1)(full))
+    halves = (np.frompyfunc(half, 1, 1)(full) for half in (lambda v: _signed(v, bits), lambda v: _signed(v >> bits, bits)))
     return [np.asarray(half).astype(scalar_dtype(kind)) for half in halves]
 
 
