@@ -34,7 +34,9 @@ def _command(name: str) -> ModuleType:
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="rlx", description="A machine-learning compiler.", epilog="Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 internal error."
+        prog="rlx",
+        description="A machine-learning compiler.",
+        epilog="Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 internal error.",
     )
     parser.add_argument("--version", action="version", version=f"rlx {versions()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -33,7 +33,7 @@ def test_wrong_usage_is_exit_2(arguments: list[str], capsys: pytest.CaptureFixtu
 def test_doctor_text_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor"]) == 0
     text = capsys.readouterr().out
-    assert f"rlx       {rlx.__version__}" in text
+    assert f"rlx           {rlx.__version__}" in text
     assert cli.main(["doctor", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["packages"]["xdsl"].startswith("0.74.")

@@ -6,7 +6,6 @@ import inspect
 from difflib import unified_diff
 
 import pytest
-from xdsl.ir import Attribute, Operation
 
 from rlx.universe import get_all_passes
 from rlx_dialects import get_all_dialects
@@ -18,9 +17,18 @@ from rlx_passes.support.verify import verify_module
 from tests.docs_examples import Pair, blocks, pairs, parse_attributes, parse_example
 
 
-def _definitions() -> list[tuple[str, type[Operation | Attribute]]]:
+def _definitions() -> list[tuple[str, type]]:
+    """Operations, types and attributes, and the bases of ours that they derive from."""
     dialects = [factory() for factory in get_all_dialects().values()]
-    return [(item.name, item) for dialect in dialects for item in (*dialect.operations, *dialect.attributes)]
+    items = [item for dialect in dialects for item in (*dialect.operations, *dialect.attributes)]
+    bases = {base for item in items for base in _bases(item)}
+    family = {f"{base.__module__}.{base.__name__}": base for base in bases.difference(items)}
+    return [(item.name, item) for item in items] + sorted(family.items())
+
+
+def _bases(item: type) -> list[type]:
+    """The class and its bases that the project defines; a family's example stands in the docstring of its base."""
+    return [base for base in item.__mro__ if base.__module__.startswith("rlx_dialects.")]
 
 
 def _pass_pairs() -> list[tuple[str, Pair]]:
@@ -54,6 +62,8 @@ def test_every_operation_is_documented_by_an_example(dialect: str) -> None:
     operations = list(get_all_dialects()[dialect]().operations)
     shown: set[str] = set()
     for op in operations:
+        if any(blocks(base.__dict__.get("__doc__")) for base in _bases(op)):
+            shown.add(op.name)
         for text in blocks(op.__doc__):
             module, _, _ = parse_example(make_context(), text)
             shown |= {inner.name for inner in module.walk()}

@@ -7,10 +7,12 @@ import ctypes
 import json
 import os
 import platform
+import textwrap
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from typing import Any
 
 from rlx._version import __version__
 
@@ -39,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _report() -> dict[str, object]:
+def _report() -> dict[str, Any]:
     cpu, features, llvm = _host()
     return {
         "rlx": __version__,
@@ -106,18 +108,19 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _as_text(report: dict[str, object]) -> str:
-    cpu, packages, optional, found = report["cpu"], report["packages"], report["optional"], report["targets"]
-    assert isinstance(cpu, dict) and isinstance(packages, dict) and isinstance(optional, dict) and isinstance(found, list)
-    lines = [f"rlx       {report['rlx']}", f"python    {report['python']} on {report['platform']}"]
-    lines += [f"{name:9} {installed or 'not installed'}" for name, installed in packages.items()]
-    lines += [f"LLVM      {report['llvm'] or 'not available'}", f"cpu       {cpu['name']}, {cpu['threads']} threads"]
-    lines += [f"          {' '.join(cpu['features'])}", "", "optional"]
-    for name, entry in optional.items():
+def _as_text(report: dict[str, Any]) -> str:
+    cpu = report["cpu"]
+    lines = [f"rlx           {report['rlx']}", f"python        {report['python']} on {report['platform']}"]
+    lines += [f"{name:13} {installed or 'not installed'}" for name, installed in report["packages"].items()]
+    lines += [f"LLVM          {report['llvm'] or 'not available'}", f"cpu           {cpu['name']}, {cpu['threads']} threads"]
+    lines += textwrap.wrap(" ".join(cpu["features"]), 118, initial_indent=" " * 14, subsequent_indent=" " * 14)
+    lines += ["", "optional packages"]
+    for name, entry in report["optional"].items():
         missing = f"not installed (extra '{entry['extra']}')"
         lines.append(f"  {name:20} {entry['version'] or missing}")
     lines += ["", "targets"]
-    for target in found:
+    for target in report["targets"]:
         can = [word for word, able in (("compiles", target["compiles"]), ("executes", target["executes"])) if able]
-        lines.append(f"  {target['name']:8} {', '.join(can) or 'not available'}" + (f": {target['reason']}" if target["reason"] else ""))
+        reason = f": {target['reason']}" if target["reason"] else ""
+        lines.append(f"  {target['name']:20} {', '.join(can) or 'not available'}{reason}")
     return "\n".join(lines)
