@@ -15,13 +15,16 @@ _MODULE_OF = {
     "LegalizeError": "rlx_runtime.errors",
     "LowerError": "rlx_runtime.errors",
     "PackageError": "rlx_runtime.errors",
+    "PassManager": "rlx.pass_manager",
     "ParseError": "rlx_runtime.errors",
     "RuntimeFault": "rlx_runtime.errors",
     "ShapeError": "rlx_runtime.errors",
     "TargetError": "rlx_runtime.errors",
     "VerifyError": "rlx_runtime.errors",
+    "pipelines": "rlx_passes.pipelines",
 }
 """Public name -> the module that defines it."""
+_RENAMED = {"pipelines": "PIPELINES"}
 
 __all__ = ["__version__", *_MODULE_OF]  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -31,7 +34,7 @@ def __getattr__(name: str) -> Any:
         module = _MODULE_OF[name]
     except KeyError:
         raise AttributeError(f"module 'rlx' has no attribute '{name}'") from None
-    value = getattr(import_module(module), name)
+    value = getattr(import_module(module), _RENAMED.get(name, name))
     globals()[name] = value
     return value
 

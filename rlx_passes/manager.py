@@ -24,6 +24,7 @@ from rlx_passes.support.printing import as_text
 from rlx_passes.support.verify import assert_only_dialects, verify_module
 
 Verify = Literal["stage", "each", "never"]
+Passes = str | Sequence[str | ModulePass | type[ModulePass]]
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class PassManager:
 
     def __init__(
         self,
-        pipeline: str | Sequence[str | ModulePass | type[ModulePass]],
+        pipeline: Passes,
         *,
         verify: Verify = "stage",
         dump: str | Path | None = None,
@@ -147,9 +148,7 @@ class PassManager:
             (self.dump / f"{index:02}-{name}.mlir").write_text(f"{as_text(module)}\n", encoding="utf-8")
 
 
-def resolve(
-    pipeline: str | Sequence[str | ModulePass | type[ModulePass]], available: Mapping[str, PassFactory]
-) -> Iterator[Step]:
+def resolve(pipeline: Passes, available: Mapping[str, PassFactory]) -> Iterator[Step]:
     """The steps of a pipeline, named pipelines expanded. Raises `PipelineError` with the place in the text."""
     for part in (pipeline,) if isinstance(pipeline, str) else pipeline:
         if isinstance(part, str):

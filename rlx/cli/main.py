@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -59,7 +60,9 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command on `argv` (default: the process's arguments) and return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
+    levels = {"1": logging.INFO, "2": logging.DEBUG}
+    level = levels.get(os.environ.get("RLX_VERBOSE", ""), logging.WARNING)
+    logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr, level=level)
     args = argparse.Namespace(json=False, debug=False)
     try:
         args = _parser(arguments).parse_args(arguments)

@@ -270,3 +270,17 @@ def test_every_pipeline_resolves() -> None:
         steps = list(manager.resolve(name, all_passes()))
         assert [step.name for step in steps] == [text.partition("{")[0] for text in pipeline.passes]
         assert [step.stage.name for step in steps if step.ends_stage and step.stage] == [stage.name for stage in pipeline.stages]
+
+
+def test_the_public_manager_knows_every_pass_and_takes_models() -> None:
+    import rlx
+    from rlx.universe import get_all_passes as all_passes
+
+    class Model:
+        module = parse()
+
+    model = Model()
+    assert rlx.PassManager(list(all_passes())[:2]).run(model) is model
+    assert sum(isinstance(op, arith.AddfOp) for op in model.module.walk()) == 1
+    assert rlx.pipelines is PIPELINES
+    assert issubclass(rlx.PassManager, PassManager)
