@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, IntegerType, StringAttr, UnitAttr, VectorType, i64
+from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, IntegerType, StringAttr, VectorType, f32, i32, i64
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.irdl import (
     BaseAttr,
@@ -28,6 +28,7 @@ from xdsl.utils.exceptions import VerifyException
 from rlx_dialects.kernel.types import INDEX, element_of, is_float, is_integer, mask_of, shape_of, vector, verify_value_type
 
 VECTOR = BaseAttr(VectorType)
+DOT_KINDS = {"bf16": f32, "f16": f32, "s8s8": i32, "u8s8": i32}
 
 
 @irdl_op_definition
@@ -132,59 +133,52 @@ class OuterFmaOp(IRDLOperation):
 
 @irdl_op_definition
 class OuterDotOp(IRDLOperation):
-    """`result[m, n] = acc[m, n] + Σ_k a[m, k] · b[n, k]` with widening products of short K.
+    """`result[m, n] = acc[m, n] + Σ_k a[m, k] · b[n, k]` where the short k lies inside one 32-bit word of a and of b.
 
-    bf16 or f16 pairs accumulate in f32; `i8` quadruples accumulate in `i32`, exactly; both are signed, a unsigned with
-    `unsigned_a`. The order of the sum over k, and whether denormals are kept, is the target's choice.
+    | kind | a word holds | acc |
+    |---|---|---|
+    | bf16 f16 | 2 floats, the first in the low half | f32 |
+    | s8s8 u8s8 | 4 bytes, the first lowest; a is signed or unsigned, b signed | i32, exact modulo 2^32 |
+
+    The order of the float sum over k, and whether denormals count, is the target's choice.
 
     ```mlir
-    %t = kernel.outer_dot %a, %b, %acc : vector<8x2xbf16>, vector<32x2xbf16>, vector<8x32xf32>
-    %u = kernel.outer_dot unsigned_a %x, %w, %sum : vector<8x4xi8>, vector<32x4xi8>, vector<8x32xi32>
+    %t = kernel.outer_dot bf16 %a, %b, %acc : vector<8xi32>, vector<32xi32>, vector<8x32xf32>
     ```
     """
 
     name = "kernel.outer_dot"
+    kind = prop_def(StringAttr)
     a = operand_def(VECTOR)
     b = operand_def(VECTOR)
     acc = operand_def(VECTOR)
-    unsigned_a = opt_prop_def(UnitAttr)
     result = result_def(VECTOR)
     traits = traits_def(Pure())
 
-    def __init__(
-        self, a: SSAValue | Operation, b: SSAValue | Operation, acc: SSAValue | Operation, *, unsigned_a: bool = False
-    ):
+    def __init__(self, kind: str, a: SSAValue | Operation, b: SSAValue | Operation, acc: SSAValue | Operation):
         super().__init__(
-            operands=[a, b, acc],
-            properties={"unsigned_a": UnitAttr() if unsigned_a else None},
-            result_types=[SSAValue.get(acc).type],
+            operands=[a, b, acc], properties={"kind": StringAttr(kind)}, result_types=[SSAValue.get(acc).type]
         )
 
     @classmethod
     def parse(cls, parser: Parser) -> OuterDotOp:
-        unsigned_a = parser.parse_optional_keyword("unsigned_a") is not None
-        return cls(*_parse_operands(parser, 3), unsigned_a=unsigned_a)
+        return cls(parser.parse_identifier(" (kind of product)"), *_parse_operands(parser, 3))
 
     def print(self, printer: Printer) -> None:
-        if self.unsigned_a:
-            printer.print_string(" unsigned_a")
+        printer.print_string(f" {self.kind.data}")
         _print_operands(printer, self.operands)
 
     def verify_(self) -> None:
         m, n = _tile_shape(self.acc.type)
-        short = element_of(self.a.type)
-        pairs = {"bf16": (2, "f32"), "f16": (2, "f32"), "i8": (4, "i32")}.get(str(short))
-        if pairs is None or str(element_of(self.acc.type)) != pairs[1] or element_of(self.b.type) != short:
+        sums = DOT_KINDS.get(self.kind.data)
+        if sums is None:
+            raise VerifyException(f"no product '{self.kind.data}'; there are: {', '.join(DOT_KINDS)}")
+        if element_of(self.acc.type) != sums:
+            raise VerifyException(f"'{self.kind.data}' accumulates in {sums}, found {self.acc.type}")
+        if self.a.type != vector(i32, (m,)) or self.b.type != vector(i32, (n,)):
             raise VerifyException(
-                f"outer_dot takes bf16 or f16 to f32 and i8 to i32, found {self.a.type}, {self.b.type}, {self.acc.type}"
+                f"the tile {self.acc.type} needs {m} words of a and {n} of b, found {self.a.type} and {self.b.type}"
             )
-        if shape_of(self.a.type) != (m, pairs[0]) or shape_of(self.b.type) != (n, pairs[0]):
-            raise VerifyException(
-                f"the tile {self.acc.type} needs a of {m}x{pairs[0]} and b of {n}x{pairs[0]} {short}, "
-                f"found {self.a.type} and {self.b.type}"
-            )
-        if self.unsigned_a and str(short) != "i8":
-            raise VerifyException("unsigned_a is for i8")
         _verify_same(self.acc, self.result)
 
 

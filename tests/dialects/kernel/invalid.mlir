@@ -153,10 +153,28 @@ kernel.func @f(%a: vector<8xbf16>, %b: vector<32xbf16>, %t: vector<8x32xf32>) {
 
 // -----
 
-// A dot of types there is not.
-kernel.func @f(%a: vector<8x2xf32>, %b: vector<32x2xf32>, %t: vector<8x32xf32>) {
-  // expected-error@+1 {{outer_dot takes bf16 or f16 to f32 and i8 to i32}}
-  %r = kernel.outer_dot %a, %b, %t : vector<8x2xf32>, vector<32x2xf32>, vector<8x32xf32>
+// A dot of a kind there is not.
+kernel.func @f(%a: vector<8xi32>, %b: vector<32xi32>, %t: vector<8x32xf32>) {
+  // expected-error@+1 {{no product 'f32'; there are: bf16, f16, s8s8, u8s8}}
+  %r = kernel.outer_dot f32 %a, %b, %t : vector<8xi32>, vector<32xi32>, vector<8x32xf32>
+  kernel.return
+}
+
+// -----
+
+// A dot of bytes in floats.
+kernel.func @f(%a: vector<8xi32>, %b: vector<32xi32>, %t: vector<8x32xf32>) {
+  // expected-error@+1 {{'u8s8' accumulates in i32, found vector<8x32xf32>}}
+  %r = kernel.outer_dot u8s8 %a, %b, %t : vector<8xi32>, vector<32xi32>, vector<8x32xf32>
+  kernel.return
+}
+
+// -----
+
+// A dot of other shapes.
+kernel.func @f(%a: vector<4xi32>, %b: vector<32xi32>, %t: vector<8x32xf32>) {
+  // expected-error@+1 {{the tile vector<8x32xf32> needs 8 words of a and 32 of b, found vector<4xi32> and vector<32xi32>}}
+  %r = kernel.outer_dot bf16 %a, %b, %t : vector<4xi32>, vector<32xi32>, vector<8x32xf32>
   kernel.return
 }
 

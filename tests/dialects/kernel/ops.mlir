@@ -43,7 +43,7 @@ kernel.func @memory(%p: !kernel.ptr<f32, global, align 64> {kernel.noalias}, %i:
 }
 
 // CHECK-LABEL: kernel.func @vectors(
-kernel.func @vectors(%s: f32, %v: vector<8xf32>, %w: vector<32xf32>, %t: vector<8x32xf32>, %a: vector<8x2xbf16>, %b: vector<32x2xbf16>, %x: vector<8x4xi8>, %y: vector<32x4xi8>, %u: vector<8x32xi32>) -> (f32, vector<8xf32>) {
+kernel.func @vectors(%s: f32, %v: vector<8xf32>, %w: vector<32xf32>, %t: vector<8x32xf32>, %x: vector<8xi32>, %y: vector<32xi32>, %u: vector<8x32xi32>) -> (f32, vector<8xf32>) {
   // CHECK-NEXT: %b0 = kernel.broadcast %s : f32 -> vector<8x32xf32>
   %b0 = kernel.broadcast %s : f32 -> vector<8x32xf32>
   // CHECK-NEXT: %b1 = kernel.broadcast %w as row : vector<32xf32> -> vector<8x32xf32>
@@ -52,10 +52,10 @@ kernel.func @vectors(%s: f32, %v: vector<8xf32>, %w: vector<32xf32>, %t: vector<
   %b2 = kernel.broadcast %v as column : vector<8xf32> -> vector<8x32xf32>
   // CHECK-NEXT: %o = kernel.outer_fma %v, %w, %t : vector<8xf32>, vector<32xf32>, vector<8x32xf32>
   %o = kernel.outer_fma %v, %w, %t : vector<8xf32>, vector<32xf32>, vector<8x32xf32>
-  // CHECK-NEXT: %d = kernel.outer_dot %a, %b, %t : vector<8x2xbf16>, vector<32x2xbf16>, vector<8x32xf32>
-  %d = kernel.outer_dot %a, %b, %t : vector<8x2xbf16>, vector<32x2xbf16>, vector<8x32xf32>
-  // CHECK-NEXT: %e = kernel.outer_dot unsigned_a %x, %y, %u : vector<8x4xi8>, vector<32x4xi8>, vector<8x32xi32>
-  %e = kernel.outer_dot unsigned_a %x, %y, %u : vector<8x4xi8>, vector<32x4xi8>, vector<8x32xi32>
+  // CHECK-NEXT: %d = kernel.outer_dot bf16 %x, %y, %t : vector<8xi32>, vector<32xi32>, vector<8x32xf32>
+  %d = kernel.outer_dot bf16 %x, %y, %t : vector<8xi32>, vector<32xi32>, vector<8x32xf32>
+  // CHECK-NEXT: %e = kernel.outer_dot u8s8 %x, %y, %u : vector<8xi32>, vector<32xi32>, vector<8x32xi32>
+  %e = kernel.outer_dot u8s8 %x, %y, %u : vector<8xi32>, vector<32xi32>, vector<8x32xi32>
   // CHECK-NEXT: %r0 = kernel.reduce add %v : vector<8xf32> -> f32
   %r0 = kernel.reduce add %v : vector<8xf32> -> f32
   // CHECK-NEXT: %r1 = kernel.reduce maximumf %t over columns : vector<8x32xf32> -> vector<8xf32>
