@@ -80,6 +80,7 @@ class Facts:
         self._simplifier = Simplifier(self._bounds)
         self._resolved: dict[DimExpr, DimExpr] = {}
         self._simplified: dict[DimExpr, DimExpr] = {}
+        self._iterations: dict[tuple[tuple[str, DimExpr], ...], Facts] = {}
         self._equal: dict[DimExpr, bool | None] = {}
         self._at_most: dict[DimExpr, bool | None] = {}
 
@@ -219,11 +220,17 @@ class Facts:
 
     def with_iteration(self, extents: Mapping[str, DimLike]) -> Facts:
         """These facts with iteration dims: each name lies in [0, extent); later extents may mention earlier names."""
+        key = tuple((name, as_expr(extent)) for name, extent in extents.items())
+        found = self._iterations.get(key)
+        if found is None:
+            found = self._iterations[key] = self._iterating(key)
+        return found
+
+    def _iterating(self, extents: Iterable[tuple[str, DimExpr]]) -> Facts:
         symbols: list[SymbolFacts] = []
         limits: list[Relation] = []
         facts = self
-        for name, extent in extents.items():
-            extent = as_expr(extent)
+        for name, extent in extents:
             if not extent.symbols.isdisjoint(facts_of.name for facts_of in symbols):
                 facts = self.with_symbols(symbols, limits)
             high = facts.bounds(extent)[1]
