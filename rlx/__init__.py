@@ -11,9 +11,12 @@ from rlx._version import __version__
 _MODULE_OF = {
     "BindError": "rlx_runtime.errors",
     "CacheError": "rlx_runtime.errors",
+    "Dim": "rlx_frontends.dims",
     "Error": "rlx_runtime.errors",
     "LegalizeError": "rlx_runtime.errors",
     "LowerError": "rlx_runtime.errors",
+    "Model": "rlx.model",
+    "ModelBuilder": "rlx_frontends.builder",
     "PackageError": "rlx_runtime.errors",
     "PassManager": "rlx.pass_manager",
     "ParseError": "rlx_runtime.errors",
@@ -21,6 +24,7 @@ _MODULE_OF = {
     "ShapeError": "rlx_runtime.errors",
     "TargetError": "rlx_runtime.errors",
     "VerifyError": "rlx_runtime.errors",
+    "parse": "rlx.model",
     "pipelines": "rlx_passes.pipelines",
 }
 """Public name -> the module that defines it."""
