@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,4 +19,4 @@ def get_all_dialects() -> dict[str, Callable[[], Dialect]]:
     def factory(name: str) -> Callable[[], Dialect]:
         return lambda: getattr(import_module(f"rlx_dialects.{name}"), name.upper())
 
-    return {name: factory(name) for name in _DIALECTS if find_spec(f"rlx_dialects.{name}") is not None}
+    return {name: factory(name) for name in _DIALECTS}

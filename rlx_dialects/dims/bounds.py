@@ -272,11 +272,12 @@ def _product(a: Interval, b: Interval) -> Interval:
 
 def _split(expr: DimExpr, pivot: Atom) -> tuple[DimExpr, DimExpr]:
     """expr = factor · pivot + rest, dividing one power of the pivot out of each term that has it."""
-    factor, rest = const(0), const(0)
+    factor = const(0)
+    rest = []
     for monomial, scale in expr.terms:
         if pivot in monomial:
             at = monomial.index(pivot)
             factor = factor + DimExpr(((monomial[:at] + monomial[at + 1 :], scale),))
         else:
-            rest = rest + DimExpr(((monomial, scale),))
-    return factor, rest
+            rest.append((monomial, scale))
+    return factor, DimExpr(tuple(rest))  # some terms of a canonical sum, in its order, are canonical

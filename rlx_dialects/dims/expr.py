@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import ClassVar, TypeAlias
 
 DimLike: TypeAlias = "DimExpr | int"
@@ -76,14 +76,7 @@ class DimExpr:
 
     @cached_property
     def symbols(self) -> frozenset[str]:
-        names: set[str] = set()
-        for monomial, _ in self.terms:
-            for atom in monomial:
-                if atom[0] == "sym":
-                    names.add(atom[1])
-                else:
-                    names |= atom[1].symbols | atom[2].symbols
-        return frozenset(names)
+        return frozenset().union(*(_atom_symbols(atom) for monomial, _ in self.terms for atom in monomial))
 
     def coefficient(self, name: str) -> DimExpr | None:
         """The factor of symbol `name` if the expression is affine in it (the factor is free of it), else None."""
@@ -134,6 +127,8 @@ class DimExpr:
 
     def __add__(self, other: DimLike) -> DimExpr:
         other = as_expr(other)
+        if not other.terms or not self.terms:
+            return self if self.terms else other
         terms = dict(self.terms)
         for monomial, scale in other.terms:
             terms[monomial] = terms.get(monomial, 0) + scale
@@ -144,7 +139,7 @@ class DimExpr:
         terms: dict[Monomial, int] = {}
         for m0, c0 in self.terms:
             for m1, c1 in other.terms:
-                monomial = tuple(sorted(m0 + m1, key=_atom_key))
+                monomial = tuple(sorted(m0 + m1, key=_atom_key)) if m0 and m1 else m0 or m1
                 terms[monomial] = terms.get(monomial, 0) + c0 * c1
         return _from_terms(terms)
 
@@ -337,17 +332,20 @@ def _atom_key(atom: Atom) -> tuple[str, str]:
     return (atom[0] if atom[0] != "sym" else "", _atom_text(atom))
 
 
+@cache
 def _monomial_key(monomial: Monomial) -> tuple[object, ...]:
     return (len(monomial), *map(_atom_key, monomial))
 
 
 def _from_terms(terms: dict[Monomial, int]) -> DimExpr:
     kept = {monomial: scale for monomial, scale in terms.items() if scale}
+    if len(kept) < 2:
+        return DimExpr(tuple(kept.items()))
     if any(atom[0] == "mod" for monomial in kept for atom in monomial):
         joined = _join_divmod(kept)
         if joined is not None:
             return joined
-    return DimExpr(tuple(sorted(kept.items(), key=lambda item: _monomial_key(item[0]))))
+    return DimExpr(tuple((monomial, kept[monomial]) for monomial in sorted(kept, key=_monomial_key)))
 
 
 def _join_divmod(terms: dict[Monomial, int]) -> DimExpr | None:
@@ -363,7 +361,7 @@ def _join_divmod(terms: dict[Monomial, int]) -> DimExpr | None:
             # Every term of c·d·⌊x/d⌋ must be present for the join to shrink the expression.
             if partner.terms and monomial not in dict(partner.terms) and all(terms.get(m) == c for m, c in partner.terms):
                 rest = {m: c for m, c in terms.items() if m != monomial and m not in dict(partner.terms)}
-                return DimExpr(tuple(sorted(rest.items(), key=lambda item: _monomial_key(item[0])))) + others * x
+                return DimExpr(tuple((m, rest[m]) for m in sorted(rest, key=_monomial_key))) + others * x
     return None
 
 

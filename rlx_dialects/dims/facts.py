@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from rlx_dialects.dims.bounds import INDEX_MAX, Bounds
-from rlx_dialects.dims.expr import DimExpr, DimLike, as_expr, const, floordiv, mod, sym
+from rlx_dialects.dims.expr import Atom, DimExpr, DimLike, as_expr, const, floordiv, maximum, minimum, mod, sym
 from rlx_dialects.dims.simplify import Simplifier
 
 Relation = tuple[DimLike, DimLike]
@@ -80,6 +80,7 @@ class Facts:
         self._simplifier = Simplifier(self._bounds)
         self._resolved: dict[DimExpr, DimExpr] = {}
         self._simplified: dict[DimExpr, DimExpr] = {}
+        self._iterations: dict[tuple[tuple[str, DimExpr], ...], Facts] = {}
         self._equal: dict[DimExpr, bool | None] = {}
         self._at_most: dict[DimExpr, bool | None] = {}
 
@@ -145,6 +146,71 @@ class Facts:
             return True
         return False if self._bounds.nonnegative(rest - 1) else None
 
+    def admits(self, env: Mapping[str, int]) -> bool:
+        """Whether the values of `env` keep every range, divisor, equality and inequality that mentions no other symbol."""
+        for name, value in env.items():
+            known = self.symbol(name)
+            if not known.lower <= value <= known.upper or value % known.multiple_of:
+                return False
+        stated = [(a, b) for a, b in (*self.equalities, *self.inequalities) if (a - b).symbols <= env.keys()]
+        equal = {(a, b) for a, b in self.equalities}
+        return all(
+            a.evaluate(env) == b.evaluate(env) if (a, b) in equal else a.evaluate(env) <= b.evaluate(env) for a, b in stated
+        )
+
+    def upper_without(self, expr: DimLike, names: Iterable[str]) -> DimExpr:
+        """An expression that is at least `expr` within the facts and mentions none of `names`.
+
+        `B * S * (S + P)` without P is `B * S * 4096` where `S + P <= 4096` is stated.
+        """
+        return self.simplify(self._outer(self.simplify(expr), frozenset(names), 1))
+
+    def _outer(self, expr: DimExpr, names: frozenset[str], side: int) -> DimExpr:
+        """An upper (side 1) or lower (side -1) bound of `expr` free of `names`."""
+        for name in sorted(names & expr.symbols):
+            factor = expr.coefficient(name)
+            sign = self._sign(factor) * side if factor is not None else 0
+            if factor is None or not sign:
+                continue
+            low, high = self._bounds.atom_interval(("sym", name))
+            stated = (self._bounds.at_most if sign > 0 else self._bounds.at_least).get(name, [])
+            ends = [end for end in stated if names.isdisjoint(end.symbols)]
+            constant = const(high if sign > 0 else low)
+            # A stated relation is the sharper end wherever it is not provably the worse one.
+            end = next((e for e in ends if self.prove_le(*((constant, e) if sign > 0 else (e, constant))) is not True), constant)
+            expr = expr - factor * sym(name) + factor * end
+        if names.isdisjoint(expr.symbols):
+            return expr
+        total = const(0)
+        for monomial, scale in expr.terms:
+            term = const(scale)
+            for atom in monomial:
+                whole = DimExpr((((atom,), 1),))
+                sign = self._sign(term) * side
+                if names.isdisjoint(whole.symbols):
+                    term = term * whole
+                elif sign:
+                    term = term * self._outer_atom(atom, names, sign)
+                else:
+                    low, high = self._bounds.interval(term * whole)
+                    term = const(high if side > 0 else low)
+            total = total + term
+        return total
+
+    def _outer_atom(self, atom: Atom, names: frozenset[str], side: int) -> DimExpr:
+        low, high = self._bounds.atom_interval(atom)
+        constant = const(high if side > 0 else low)
+        if atom[0] in ("min", "max"):
+            combine = minimum if atom[0] == "min" else maximum
+            return combine(self._outer(atom[1], names, side), self._outer(atom[2], names, side))
+        if atom[0] == "floordiv" and names.isdisjoint(atom[2].symbols):
+            return floordiv(self._outer(atom[1], names, side), atom[2])
+        return constant
+
+    def _sign(self, expr: DimExpr) -> int:
+        """1 or -1 where `expr` is provably >= 0 or <= 0, else 0."""
+        return 1 if self._bounds.nonnegative(expr) else -1 if self._bounds.nonnegative(-expr) else 0
+
     # -- derived facts
 
     def with_symbols(self, extra: Iterable[SymbolFacts], inequalities: Iterable[Relation] = ()) -> Facts:
@@ -154,11 +220,17 @@ class Facts:
 
     def with_iteration(self, extents: Mapping[str, DimLike]) -> Facts:
         """These facts with iteration dims: each name lies in [0, extent); later extents may mention earlier names."""
+        key = tuple((name, as_expr(extent)) for name, extent in extents.items())
+        found = self._iterations.get(key)
+        if found is None:
+            found = self._iterations[key] = self._iterating(key)
+        return found
+
+    def _iterating(self, extents: Iterable[tuple[str, DimExpr]]) -> Facts:
         symbols: list[SymbolFacts] = []
         limits: list[Relation] = []
         facts = self
-        for name, extent in extents.items():
-            extent = as_expr(extent)
+        for name, extent in extents:
             if not extent.symbols.isdisjoint(facts_of.name for facts_of in symbols):
                 facts = self.with_symbols(symbols, limits)
             high = facts.bounds(extent)[1]

@@ -20,14 +20,14 @@ import dataclasses
 import heapq
 import itertools
 import random
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Literal, TypeVar
 
 Id = TypeVar("Id", bound=Hashable)
-Effort = Literal["default", "max"]
+Effort = Literal["fast", "default", "max"]
 
 # Search budgets: conflict visits in all (some 10 million a second), and trials per buffer, which bound small problems.
-_BUDGET: dict[str, tuple[int, int]] = {"default": (5_000_000, 8), "max": (100_000_000, 160)}
+_BUDGET: dict[str, tuple[int, int]] = {"fast": (0, 0), "default": (5_000_000, 8), "max": (100_000_000, 160)}
 # Plans this near the bound are not worth more than a short search.
 _NEAR = 1.06
 _NEAR_BUDGET = (250_000, 2)
@@ -41,7 +41,8 @@ def plan_arena(
     Args:
         buffers: (id, lower, upper, size in bytes); live in the half-open interval [lower, upper). Zero sizes are legal.
         alignment: every offset is a multiple of this power of two, and so is the arena.
-        effort: "max" searches some twenty times longer where the default leaves a gap to the lower bound.
+        effort: "fast" only constructs; "default" also searches where that leaves a gap to the lower bound; "max" searches some
+            twenty times longer.
 
     Returns:
         (offset of each id in input order, arena size in bytes).
@@ -53,7 +54,7 @@ def plan_arena(
     items = list(buffers)
     _validate(items, alignment)
     if effort not in _BUDGET:
-        raise ValueError(f"unknown effort {effort!r}: use 'default' or 'max'")
+        raise ValueError(f"unknown effort {effort!r}: use 'fast', 'default' or 'max'")
     sized = [at for at, item in enumerate(items) if item[3]]
     ranges = [(items[at][1], items[at][2], -(-items[at][3] // alignment) * alignment) for at in sized]
     offsets = [0] * len(items)
@@ -76,6 +77,28 @@ def live_bytes_bound(ranges: Iterable[tuple[int, int, int]]) -> int:
         live += change
         most = max(most, live)
     return most
+
+
+def constructions(ranges: list[tuple[int, int, int]]) -> Iterator[tuple[list[int], int]]:
+    """The plans (offsets, height) that `plan_arena` starts from, over (lower, upper, aligned size)."""
+    problem = _Problem.build(ranges)
+    for order, stacked in _orders(problem):
+        plan = _stack(problem, order, None) if stacked else _first_fit(problem, order)
+        assert plan is not None
+        yield plan
+
+
+def find_conflicts(ranges: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """For each half-open live range the indices of the others it shares a time with."""
+    conflicts: list[list[int]] = [[] for _ in ranges]
+    active: list[int] = []
+    for at in sorted(range(len(ranges)), key=lambda k: ranges[k][0]):
+        active = [other for other in active if ranges[other][1] > ranges[at][0]]
+        for other in active:
+            conflicts[at].append(other)
+            conflicts[other].append(at)
+        active.append(at)
+    return conflicts
 
 
 def _validate(items: Sequence[tuple[Hashable, int, int, int]], alignment: int) -> None:
@@ -114,14 +137,7 @@ class _Problem:
 
     @staticmethod
     def build(ranges: list[tuple[int, int, int]]) -> _Problem:
-        conflicts: list[list[int]] = [[] for _ in ranges]
-        active: list[int] = []
-        for at in sorted(range(len(ranges)), key=lambda k: ranges[k][0]):
-            active = [other for other in active if ranges[other][1] > ranges[at][0]]
-            for other in active:
-                conflicts[at].append(other)
-                conflicts[other].append(at)
-            active.append(at)
+        conflicts = find_conflicts([(lower, upper) for lower, upper, _ in ranges])
         return _Problem(ranges, [size for _, _, size in ranges], conflicts)
 
 
@@ -141,7 +157,7 @@ def _pack(problem: _Problem, bound: int, effort: Effort) -> tuple[list[int], int
             starts.append((plan[1], order))
     assert best is not None
     starts.sort(key=lambda start: start[0])
-    chains = 1 if effort == "default" else 4
+    chains = {"fast": 0, "default": 1, "max": 4}[effort]
     for number, (_, order) in enumerate(starts[:chains]):
         visits, trials = _BUDGET[effort] if effort == "max" or best[1] > bound * _NEAR else _NEAR_BUDGET
         cost = len(order) + sum(map(len, problem.conflicts))

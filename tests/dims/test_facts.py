@@ -222,3 +222,27 @@ def test_extremes_are_decided():
 def test_contradictions_are_reported(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@settings(max_examples=80, deadline=None)
+@given(small_facts(), expressions, st.sets(st.sampled_from(NAMES), min_size=1, max_size=2))
+def test_upper_bounds_without_symbols(known, a, names):
+    facts, assignments = known
+    upper = facts.upper_without(a, names)
+    assert upper.symbols.isdisjoint(names)
+    for env in assignments:
+        assert facts.admits(env)
+        assert upper.evaluate(env) >= a.evaluate(env)
+
+
+def test_upper_bound_uses_what_is_stated():
+    assert FACTS.upper_without(B * S * (P + S), ["P"]) is B * S * 4096
+    assert FACTS.upper_without(ceildiv(P + S, 32) * B, ["P"]) is 128 * B
+    assert FACTS.upper_without(minimum(P, 100) + S, ["P"]) is S + 100
+
+
+def test_admits():
+    assert FACTS.admits({"B": 1, "S": 512, "P": 3584})
+    assert not FACTS.admits({"B": 1, "S": 512, "P": 3585})
+    assert not FACTS.admits({"E": 12})
+    assert FACTS.admits({"P": 4000})
