@@ -1,7 +1,8 @@
 """What a backend is.
 
-A backend is schedules for forms plus a table that emits scalar ops. It never sees a tensor op. Each backend package exports `BACKEND` with this
-interface and has the same file names: `target.py` (facts and options), `schedules/` (one module per form), `emit.py`, `compile.py`.
+A backend is schedules for forms plus a table that emits scalar ops. It never sees a tensor op. Each backend package exports
+`BACKEND` with this interface and has the same file names: `target.py` (facts and options), `schedules/` (one module per form),
+`emit.py`, `compile.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class TargetFacts(Protocol):
 
 @dataclass(frozen=True)
 class Pack:
-    """An operand wants another layout: `operand` counts `ins`; the packed buffer's shape is `dims` and its element at `indices` of the form is the operand's.
+    """An operand wants another layout: `operand` counts `ins`; the packed buffer's shape is `dims` and its element at `indices`
+    of the form is the operand's.
 
     `indices` name iteration dims; `layout` is of rank `len(dims)`.
     """
@@ -46,10 +48,16 @@ class Scratch:
 
 
 class FormSchedules(Protocol):
-    """One module of `schedules/`: how one form class runs on this backend. Functions, not objects, so that a module satisfies it."""
+    """One module of `schedules/`: how one form class runs on this backend.
+
+    Functions, not objects, so that a module satisfies it.
+    """
 
     def choose(self, form: FormOp, target: Any, facts: Facts) -> Sequence[ScheduleAttr]:
-        """Up to four schedules, conditions on dims first, the last unconditional. Raises LowerError for what no schedule covers."""
+        """Up to four schedules, conditions on dims first, the last unconditional.
+
+        Raises LowerError for what no schedule covers.
+        """
         ...
 
     def packs(self, form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> Sequence[Pack]:
@@ -65,7 +73,10 @@ class FormSchedules(Protocol):
         ...
 
     def partition(self, form: FormOp, schedule: ScheduleAttr, facts: Facts) -> tuple[str, ...]:
-        """A key of how the team shares the work. Two forms with equal keys whose accesses agree need no barrier between them; () says nothing."""
+        """A key of how the team shares the work.
+
+        Two forms with equal keys whose accesses agree need no barrier between them; () says nothing.
+        """
         ...
 
 

@@ -349,7 +349,7 @@ def _shape_error(error: VerifyException, location: Location | None, make: Callab
 _OWN_FILES = frozenset((__file__, sys.modules[OpMethods.__module__].__file__))
 
 
-def _call_site() -> tuple[Location | None, Attribute]:
+def _call_site() -> tuple[Location | None, FileLineColLoc]:
     """Where the code outside of the builder stands, for messages and as a location attribute."""
     frame = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename in _OWN_FILES:

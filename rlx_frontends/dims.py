@@ -124,7 +124,7 @@ class Dim:
 
     # -- constraints
 
-    def __eq__(self, other: object) -> Constraint:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __eq__(self, other: object) -> Constraint:
         if not isinstance(other, Dim | DimExpr | int):
             return NotImplemented
         return Constraint(self, "==", Dim.of(other))

@@ -35,9 +35,9 @@ class Named(tuple[T, ...], Generic[T]):
 
     __slots__ = ()
 
-    def __getitem__(self, key: str | int | slice) -> T:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __getitem__(self, key: str | int | slice) -> T:
         if not isinstance(key, str):
-            return super().__getitem__(key)  # pyright: ignore[reportReturnType, reportCallIssue, reportArgumentType]
+            return super().__getitem__(key)  # pyright: ignore[reportReturnType]
         for item in self:
             if item.name == key:
                 return item

@@ -1,6 +1,7 @@
 """The numpy backend: executors of HIR, MIR and LIR.
 
-Nothing is compiled; it is the reference that the others are compared with. `lir_executor.run_lir` runs programs before and after planning.
+Nothing is compiled; it is the reference that the others are compared with. `lir_executor.run_lir` runs programs before and
+after planning.
 """
 
 from __future__ import annotations

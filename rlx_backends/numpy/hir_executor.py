@@ -74,7 +74,7 @@ def run_function(function: FuncOp, arguments: list[Array], dims: Dims, *, exact:
         is_float = dtypes.is_float(shaped_type(argument).element_type)
         values[argument] = array.astype(np.float64) if exact and is_float else array
     # An array is dropped after its last reader, so that a large model needs no more than its live values.
-    left = {value: len(list(value.uses)) for value in block.args}
+    left: dict[SSAValue, int] = {value: len(list(value.uses)) for value in block.args}
     for op in block.ops:
         if isinstance(op, ReturnOp):
             return [values[value] for value in op.arguments]

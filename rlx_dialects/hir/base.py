@@ -25,7 +25,7 @@ from xdsl.dialects.builtin import (
     f64,
     i64,
 )
-from xdsl.ir import Attribute, OpResult, SSAValue
+from xdsl.ir import Attribute, OpResult, SSAValue, SSAValues
 from xdsl.irdl import IRDLOperation, OptOperandDef, OptPropertyDef, VarOperandDef, traits_def
 from xdsl.parser import Parser, UnresolvedOperand
 from xdsl.printer import Printer
@@ -61,7 +61,7 @@ class HirOp(IRDLOperation):
         except VerifyException:
             self.drop_all_references()
             raise
-        self.results = tuple(OpResult(result_type, self, index) for index, result_type in enumerate(types))
+        self.results = SSAValues(OpResult(result_type, self, index) for index, result_type in enumerate(types))
 
     @abstractmethod
     def infer(self, facts: Facts) -> Sequence[TensorType | StateType]:
@@ -249,7 +249,7 @@ def _text(value: Attribute) -> str:
         case ShapeAttr():
             return f"[{', '.join(map(str, value.data))}]"
         case DenseArrayBase():
-            return ints_text(value.get_values())
+            return ints_text(value.get_values())  # pyright: ignore[reportAttributeAccessIssue]
         case DimExprAttr():
             return str(value.data)
         case _:

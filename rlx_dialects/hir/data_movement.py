@@ -68,7 +68,7 @@ class TransposeOp(HirOp):
         self._init([x], {"perm": integers(perm)}, facts)
 
     def infer(self, facts: Facts) -> Sequence[TensorType]:
-        x, perm = tensor_type(self.x), self.perm.get_values()
+        x, perm = tensor_type(self.x), self.perm.get_values()  # pyright: ignore[reportAttributeAccessIssue]
         if sorted(perm) != list(range(x.rank)):
             raise problem(f"perm {list(perm)} is not a permutation of the {x.rank} axes of x")
         return (tensor([x.dims[axis] for axis in perm], x.element_type),)

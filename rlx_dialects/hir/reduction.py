@@ -40,7 +40,8 @@ class ReduceOp(HirOp):
     def normal_axes(self) -> tuple[int, ...]:
         """The axes counted from the front, ascending."""
         rank = tensor_type(self.x).rank
-        return tuple(sorted(normal_axis(axis, rank) for axis in self.axes.get_values()))
+        axes = self.axes.get_values()  # pyright: ignore[reportAttributeAccessIssue]
+        return tuple(sorted(normal_axis(axis, rank) for axis in axes))
 
     def infer(self, facts: Facts) -> Sequence[TensorType]:
         expect_word(self.kind.data, REDUCTIONS, "kind")

@@ -4,7 +4,7 @@
 |---|---|---|---|
 | f64 f32 f16 bf16 | the same | 64 32 16 16 | |
 | f8e4m3fn f8e5m2 | f8E4M3FN f8E5M2 | 8 | storage; arithmetic converts to f32 |
-| i64 i32 i16 i8 i4 | the same (signless, read as signed) | 64 32 16 8 4 | i4 is packed two per byte, low nibble first, in buffers |
+| i64 i32 i16 i8 i4 | the same (signless, read as signed) | 64 32 16 8 4 | i4: two per byte, low nibble first, in buffers |
 | u64 u32 u16 u8 | ui64 ui32 ui16 ui8 | | |
 | bool | i1 | 8 | one byte, 0 or 1 |
 """

@@ -1,6 +1,7 @@
 """Declared dims and constraints of a module, and the facts they give.
 
-A function or program carries `rlx.dims = [#rlx.dim<B in [1, 64]>, …]` and `rlx.constraints = [#rlx.constraint<P + S <= 4096>, …]`.
+A function or program carries `rlx.dims = [#rlx.dim<B in [1, 64]>, …]` and
+`rlx.constraints = [#rlx.constraint<P + S <= 4096>, …]`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ GUARDS = "rlx.guards"
 
 @irdl_attr_definition
 class DimAttr(ParametrizedAttribute):
-    """A declared symbol: `#rlx.dim<S in [1, 512] multiple_of 8 runtime>`. Both ends are inclusive; `runtime` dims decide no layout."""
+    """A declared symbol: `#rlx.dim<S in [1, 512] multiple_of 8 runtime>`.
+
+    Both ends are inclusive; `runtime` dims decide no layout.
+    """
 
     name = "rlx.dim"
 
@@ -41,7 +45,8 @@ class DimAttr(ParametrizedAttribute):
     @classmethod
     def get(cls, facts: SymbolFacts) -> DimAttr:
         return cls(
-            StringAttr(facts.name), IntAttr(facts.lower), IntAttr(facts.upper), IntAttr(facts.multiple_of), IntAttr(int(facts.runtime))
+            StringAttr(facts.name),
+            *(IntAttr(int(n)) for n in (facts.lower, facts.upper, facts.multiple_of, facts.runtime)),
         )
 
     @property
@@ -70,7 +75,8 @@ class DimAttr(ParametrizedAttribute):
     def verify(self) -> None:
         if not 0 <= self.lower.data <= self.upper.data:
             raise VerifyException(
-                f"dim '{self.symbol.data}' has range [{self.lower.data}, {self.upper.data}]; it must be non-negative and not empty"
+                f"dim '{self.symbol.data}' has range [{self.lower.data}, {self.upper.data}]; "
+                "it must be non-negative and not empty"
             )
         if self.multiple_of.data < 1:
             raise VerifyException(f"dim '{self.symbol.data}' has multiple_of {self.multiple_of.data}; it must be positive")

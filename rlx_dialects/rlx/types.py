@@ -111,7 +111,10 @@ class TensorType(_Shaped):
 
 @irdl_attr_definition
 class StateType(_Shaped):
-    """The value of a state argument (KV cache, SSM state): `!rlx.state<B x 8 x C x 128 x bf16>`. Value semantics in HIR and MIR."""
+    """The value of a state argument (KV cache, SSM state): `!rlx.state<B x 8 x C x 128 x bf16>`.
+
+    Value semantics in HIR and MIR.
+    """
 
     name = "rlx.state"
 

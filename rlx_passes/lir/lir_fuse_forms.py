@@ -2,12 +2,12 @@
 
 One rule set for all targets, on forms, not on tensor ops:
 
-* a `lir.map` is inlined into the forms that read its result (prologue): always if it only moves data, otherwise if its one reader visits each element
-  no more often than the map would;
+* a `lir.map` is inlined into the forms that read its result (prologue): always if it only moves data, otherwise if its one
+  reader visits each element no more often than the map would;
 * a `lir.map` that is the only reader of a contract's or reduce's result moves into that form (epilogue).
 
-Views between the two are looked through. What must not fuse: a contract's operand with arithmetic in it (it would be computed again for each tile), a
-place that is no longer linear in the loops, and anything whose sources are written in between.
+Views between the two are looked through. What must not fuse: a contract's operand with arithmetic in it (it would be computed
+again for each tile), a place that is no longer linear in the loops, and anything whose sources are written in between.
 
 Before:
 ```mlir
@@ -41,7 +41,8 @@ lir.program @main {
 }
 ```
 
-Expects: LIR before planning. Ensures: LIR; no map whose only reader could hold it. Numerics: exact (f16 and bf16 intermediates keep their rounding).
+Expects: LIR before planning. Ensures: LIR; no map whose only reader could hold it. Numerics: exact (f16 and bf16 intermediates
+keep their rounding).
 """
 
 from __future__ import annotations
@@ -70,7 +71,15 @@ from rlx_dialects.lir import (
 )
 from rlx_dialects.lir.structure import CopyOp
 from rlx_dialects.rlx import facts_of
-from rlx_passes.support.accesses import buffer_type, has_offset, indices_in, is_affine_place, iteration_facts, plain_symbols, through_views
+from rlx_passes.support.accesses import (
+    buffer_type,
+    has_offset,
+    indices_in,
+    is_affine_place,
+    iteration_facts,
+    plain_symbols,
+    through_views,
+)
 from rlx_passes.support.inlining import append_epilogue, inline_producer
 
 CHEAP_OPS = 4
@@ -285,7 +294,8 @@ class LirFuseFormsPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for program in programs(op):
             facts = facts_of(program)
-            for region in [program.body, *(r for inner in program.walk() for r in inner.regions if not isinstance(inner, FormOp))]:
+            nested = (r for inner in program.walk() for r in inner.regions if not isinstance(inner, FormOp))
+            for region in [program.body, *nested]:
                 for block in region.blocks:
                     if any(isinstance(child, FormOp) for child in block.ops):
                         fuse_block(block, facts)

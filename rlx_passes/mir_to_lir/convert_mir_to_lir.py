@@ -1,8 +1,8 @@
 """convert-mir-to-lir: every tensor op becomes kernel forms over buffers.
 
-`@main` and `@prepare` become programs. Each op's rule emits forms into temporaries; a reshape is a view, a cache update writes the state's own
-buffer, and a result that is a temporary is computed straight into its output. What the ops rely on and the declared ranges do not prove (P + S ≤ C) is listed in
-`rlx.guards`, checked once per call.
+`@main` and `@prepare` become programs. Each op's rule emits forms into temporaries; a reshape is a view, a cache update writes
+the state's own buffer, and a result that is a temporary is computed straight into its output. What the ops rely on and the
+declared ranges do not prove (P + S ≤ C) is listed in `rlx.guards`, checked once per call.
 
 Before:
 ```mlir
@@ -24,7 +24,8 @@ lir.program @main {
 }
 ```
 
-Expects: MIR. Ensures: LIR before planning; only `lir.program` at top level. Numerics: exact for f32 and f64; narrower floats keep one rounding per op.
+Expects: MIR. Ensures: LIR before planning; only `lir.program` at top level. Numerics: exact for f32 and f64; narrower floats
+keep one rounding per op.
 """
 
 from __future__ import annotations

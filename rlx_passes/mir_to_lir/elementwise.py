@@ -144,7 +144,7 @@ def constant(low: Lowering, op: Operation) -> None:
         low.map(dims, [], [(low.new(op.result), syms(names))], lambda b, _: [b.constant(values[0], kind.element_type)])
         return
     shaped = TensorType(scalar_type(kind.element_type), [dim.value for dim in kind.dims])
-    literal = DenseIntOrFPElementsAttr.from_list(shaped, values)  # pyright: ignore[reportArgumentType]
+    literal = DenseIntOrFPElementsAttr.from_list(shaped, values)  # pyright: ignore[reportArgumentType, reportCallIssue]
     low.bind(op.result, low.emit(ConstantOp(literal, buffer(kind.dims, kind.element_type))).results[0])
 
 

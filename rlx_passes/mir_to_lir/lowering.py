@@ -1,6 +1,7 @@
 """What the lowering rules of convert-mir-to-lir share: where each tensor lives, and how to emit a form.
 
-A rule is a function `(low: Lowering, op) -> None` in a table keyed by op class; it emits forms and binds the op's results with `low.bind`.
+A rule is a function `(low: Lowering, op) -> None` in a table keyed by op class; it emits forms and binds the op's results with
+`low.bind`.
 """
 
 from __future__ import annotations
@@ -208,7 +209,7 @@ class RowBuilder(RegionBuilder):
         for _ in range(2):
             inner = RegionBuilder([element, element])
             regions.append(inner.region(inner.binary(kind, *inner.args)))
-        return self.add_op(FoldOp([row], [scalar_constant(identity, element)], *regions, [element]))
+        return self.add_op(FoldOp([row], [scalar_constant(identity, element)], *regions, [element]))  # pyright: ignore[reportCallIssue]
 
 
 def argument(read: Read) -> Attribute:

@@ -96,7 +96,11 @@ def softmax(low: Lowering, op: Operation) -> None:
         return [b.each([e], lambda r, v: r.convert(r.binary("mul", v[0], inverse), kind.element_type))]
 
     low.reduce(
-        [d for i, d in enumerate(dims) if i != axis], [dims[axis]], [(low.buffer(op.x), place)], [(low.new(op.result), place)], body
+        [d for i, d in enumerate(dims) if i != axis],
+        [dims[axis]],
+        [(low.buffer(op.x), place)],
+        [(low.new(op.result), place)],
+        body,
     )
 
 

@@ -1,6 +1,7 @@
 """Moving one form's region into another's: the mechanics of `lir-fuse-forms`.
 
-Both functions take `env`, the iteration dims of the map in terms of the form it moves into, and leave every buffer but the one between them untouched.
+Both functions take `env`, the iteration dims of the map in terms of the form it moves into, and leave every buffer but the one
+between them untouched.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from rlx_dialects.lir import (
     EachOp,
     FormOp,
     IndexOp,
+    IterAttr,
     LayoutAttr,
     MapOp,
     ReduceOp,
@@ -40,7 +42,9 @@ def substituted(access: AccessAttr, env: Env, facts: Facts) -> AccessAttr:
     return AccessAttr.get([facts.simplify(e.substitute(env)) for e in access.exprs], access.fill if access.is_guarded else None)
 
 
-def clone_body(body: Block, args: Sequence[SSAValue], into: Block, before: Operation | None, env: Env, facts: Facts) -> list[SSAValue]:
+def clone_body(
+    body: Block, args: Sequence[SSAValue], into: Block, before: Operation | None, env: Env, facts: Facts
+) -> list[SSAValue]:
     """Copy a scalar block's ops before `before` (an op of `into`, or None for its end); returns what it yielded."""
     mapping: dict[SSAValue, SSAValue] = dict(zip(body.args, args, strict=True))
     for op in body.ops:
@@ -64,7 +68,7 @@ def rebuild(form: FormOp, ins: Sequence[Read], extra: Sequence[Read], outs: Sequ
     properties = {k: v for k, v in form.properties.items() if k not in ("iters", "accesses", "operandSegmentSizes", "label")}
     regions = [form.detach_region(region) for region in list(form.regions)]
     new = type(form).create_from_parts(
-        [it for it in form.iters.data],
+        [it for it in form.iters.data if isinstance(it, IterAttr)],
         [[v for v, _ in ins], [v for v, _ in extra], [v for v, _ in outs], list(form.scratch)],
         [a for _, a in (*ins, *extra, *outs)],
         properties,
@@ -157,7 +161,9 @@ def _each(body: Block, args: Sequence[SSAValue], into: Block, before: Operation 
 
 
 def append_epilogue(producer: ContractOp | ReduceOp, consumer: MapOp, value: SSAValue, env: Env, facts: Facts) -> FormOp:
-    """Move the map that reads `producer`'s one result (as `value`) to the end of `producer`; the fused form stands where the map stood."""
+    """Move the map that reads `producer`'s one result (as `value`) to the end of `producer`; the fused form stands where
+    the map stood.
+    """
     ins, extra = _reads_of(producer)
     shape = buffer_type(producer.outs[0]).dims
     others, outs = (

@@ -1,7 +1,7 @@
 """Building the scalar regions of kernel forms.
 
-`RegionBuilder` appends `arith`, `math` and `lir` ops to one block. Arithmetic picks the float or the integer op by the operand's type; f16, bf16
-and f8 values are widened to f32 by `widen` and rounded once by `narrow`.
+`RegionBuilder` appends `arith`, `math` and `lir` ops to one block. Arithmetic picks the float or the integer op by the
+operand's type; f16, bf16 and f8 values are widened to f32 by `widen` and rounded once by `narrow`.
 """
 
 from __future__ import annotations
@@ -32,12 +32,33 @@ from rlx_dialects.rlx import dtypes
 
 NARROW_FLOATS = (Float16Type, BFloat16Type)
 
-_FLOAT_OPS = {"add": arith.AddfOp, "sub": arith.SubfOp, "mul": arith.MulfOp, "div": arith.DivfOp, "max": arith.MaximumfOp, "min": arith.MinimumfOp}
-_INT_OPS = {"add": arith.AddiOp, "sub": arith.SubiOp, "mul": arith.MuliOp, "and": arith.AndIOp, "or": arith.OrIOp, "xor": arith.XOrIOp}
+_FLOAT_OPS = {
+    "add": arith.AddfOp,
+    "sub": arith.SubfOp,
+    "mul": arith.MulfOp,
+    "div": arith.DivfOp,
+    "max": arith.MaximumfOp,
+    "min": arith.MinimumfOp,
+}
+_INT_OPS = {
+    "add": arith.AddiOp,
+    "sub": arith.SubiOp,
+    "mul": arith.MuliOp,
+    "and": arith.AndIOp,
+    "or": arith.OrIOp,
+    "xor": arith.XOrIOp,
+}
 _SIGNED_OPS = {"div": arith.FloorDivSIOp, "max": arith.MaxSIOp, "min": arith.MinSIOp}
 _UNSIGNED_OPS = {"div": arith.DivUIOp, "max": arith.MaxUIOp, "min": arith.MinUIOp}
 _FLOAT_PREDICATES = {"eq": "oeq", "ne": "une", "lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge"}
-_INT_PREDICATES = {"eq": ("eq", "eq"), "ne": ("ne", "ne"), "lt": ("slt", "ult"), "le": ("sle", "ule"), "gt": ("sgt", "ugt"), "ge": ("sge", "uge")}
+_INT_PREDICATES = {
+    "eq": ("eq", "eq"),
+    "ne": ("ne", "ne"),
+    "lt": ("slt", "ult"),
+    "le": ("sle", "ule"),
+    "gt": ("sgt", "ugt"),
+    "ge": ("sge", "uge"),
+}
 
 
 def is_float_type(kind: Attribute) -> bool:
@@ -103,7 +124,7 @@ class RegionBuilder:
         return self.add_op(arith.SelectOp(condition, a, b))
 
     def math(self, op: type[Operation], a: SSAValue) -> SSAValue:
-        return self.add_op(op(a))  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return self.add_op(op(a))  # pyright: ignore[reportCallIssue]
 
     def neg(self, a: SSAValue) -> SSAValue:
         if is_float_type(a.type):
@@ -116,7 +137,9 @@ class RegionBuilder:
         """To the compute type of its element type."""
         return self.convert(value, compute_type(value.type))
 
-    def convert(self, value: SSAValue, kind: Attribute, *, unsigned_source: bool = False, unsigned_target: bool = False) -> SSAValue:
+    def convert(
+        self, value: SSAValue, kind: Attribute, *, unsigned_source: bool = False, unsigned_target: bool = False
+    ) -> SSAValue:
         """`value` as `kind`: floats round to nearest even, float → int truncates toward zero, anything → bool is `!= 0`."""
         source, target = value.type, scalar_type(kind)
         if source == target:
@@ -137,14 +160,14 @@ class RegionBuilder:
                 return self.convert(self.add_op(op(value, f32)), target)
             return self.add_op(op(value, target))
         if is_float_type(source):
-            return self.add_op((arith.FPToUIOp if unsigned_target else arith.FPToSIOp)(self.widen(value), target))
+            return self.add_op((arith.FPToUIOp if unsigned_target else arith.FPToSIOp)(self.widen(value), target))  # pyright: ignore[reportArgumentType]
         wide, narrow = int(source.width.data), int(target.width.data)  # pyright: ignore[reportAttributeAccessIssue]
         if wide > narrow:
-            return self.add_op(arith.TruncIOp(value, target))
+            return self.add_op(arith.TruncIOp(value, target))  # pyright: ignore[reportArgumentType]
         if wide == narrow:
             return value
         op = arith.ExtUIOp if unsigned_source or source == i1 else arith.ExtSIOp
-        return self.add_op(op(value, target))
+        return self.add_op(op(value, target))  # pyright: ignore[reportArgumentType]
 
     # -- activations, on values of a compute type
 
@@ -187,7 +210,7 @@ class RegionBuilder:
                 raise ValueError(f"unknown activation '{kind}'")
 
 
-def scalar_constant(value: float | int | bool, kind: Attribute) -> Attribute:
+def scalar_constant(value: float | int | bool, kind: Attribute) -> FloatAttr | IntegerAttr:
     """A constant attribute of an element type, as regions take it."""
     kind = scalar_type(kind)
     if is_float_type(kind):
