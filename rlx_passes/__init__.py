@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _PASSES: dict[str, tuple[str, ...]] = {
     "generic": ("rlx-cse", "rlx-dce"),
-    "hir": (),
+    "hir": ("convert-hir-to-mir",),
     "mir": (),
     "mir_to_lir": ("convert-mir-to-lir",),
     "lir": ("lir-fuse-forms",),

@@ -1,0 +1,1 @@
+"""Passes on HIR, and its lowering to MIR."""
