@@ -1,0 +1,28 @@
+"""Finding backends by target name: the entry-point group `rlx.backends`, ours included."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from rlx_backends.base import Backend
+from rlx_runtime.errors import TargetError
+
+_OWN = {"cpu": "rlx_backends.cpu", "numpy": "rlx_backends.numpy"}
+
+
+@lru_cache(maxsize=None)
+def backend(name: str) -> Backend:
+    """The backend called `name`; TargetError lists the ones there are."""
+    if name in _OWN:
+        return import_module(_OWN[name]).BACKEND
+    for entry in entry_points(group="rlx.backends"):
+        if entry.name == name:
+            return entry.load()
+    raise TargetError(f"unknown target '{name}'", code="unknown-target", hint=f"known targets: {', '.join(names())}")
+
+
+def names() -> list[str]:
+    """Every target name, ours first."""
+    return [*_OWN, *sorted(e.name for e in entry_points(group="rlx.backends") if e.name not in _OWN)]

@@ -1,0 +1,201 @@
+"""The entry function of a program: where every buffer is, what runs in which order, and where the team must wait.
+
+A barrier stands before a form that touches memory another form wrote since the last one (or writes memory another read). Slots that share arena bytes count as the same
+memory unless their ranges are proved apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from xdsl.dialects import arith, scf
+from xdsl.dialects.builtin import IndexType, IntegerAttr, NoneAttr
+from xdsl.ir import Block, Operation, Region, SSAValue
+
+from rlx_backends.support.kernel_cache import KernelCache
+from rlx_dialects import kernel
+from rlx_dialects.dims import DimExpr, const, sym
+from rlx_dialects.dims.facts import Facts
+from rlx_dialects.lir import (
+    BufferType,
+    ConstantOp,
+    FormOp,
+    PackedOp,
+    ProgramOp,
+    ScheduleAttr,
+    SlotOp,
+    StateOp,
+    ViewOp,
+    root_buffer,
+)
+from rlx_dialects.lir.structure import BOUNDARY
+from rlx_dialects.rlx import ConstraintAttr, declared_dims
+from rlx_passes.support.locations import location_of
+from rlx_runtime.errors import LowerError
+
+THREADS = "threads"
+"""The symbol of the team size in arena expressions."""
+
+
+def boundary(program: ProgramOp) -> list[Operation]:
+    """Buffers that the call passes, in the order of the manifest's list."""
+    return [op for op in program.block.ops if isinstance(op, (*BOUNDARY, ConstantOp))]
+
+
+@dataclass(frozen=True)
+class Touched:
+    """Memory a form reads or writes: a boundary buffer, or bytes of the arena."""
+
+    root: SSAValue
+    start: DimExpr | None
+    size: DimExpr
+
+    def apart(self, other: Touched, facts: Facts) -> bool:
+        if self.start is None or other.start is None:
+            return self.root is not other.root
+        return facts.prove_le(self.start + self.size, other.start) is True or facts.prove_le(other.start + other.size, self.start) is True
+
+
+@dataclass
+class EntryWriter:
+    """Writes one `kernel.entry`."""
+
+    program: ProgramOp
+    facts: Facts
+    kernels: KernelCache
+    block: Block = field(default_factory=Block)
+    pointers: dict[SSAValue, SSAValue] = field(default_factory=dict)
+    symbols: dict[str, SSAValue] = field(default_factory=dict)
+    written: list[Touched] = field(default_factory=list)
+    read: list[Touched] = field(default_factory=list)
+    item: int = 0
+
+    def write(self) -> kernel.EntryOp:
+        for number, dim in enumerate(declared_dims(self.program)):
+            value = self.emit(kernel.DimOp(number))
+            value.name_hint = dim.symbol.data
+            self.symbols[dim.symbol.data] = value
+        self.symbols[THREADS] = self.emit(kernel.NumThreadsOp())
+        for number, op in enumerate(boundary(self.program)):
+            kind = op.results[0].type
+            assert isinstance(kind, BufferType)
+            # Packed weights, states and constants come from our own allocations; anything else only has its elements aligned.
+            align = 64 if isinstance(op, PackedOp | StateOp | ConstantOp) else None
+            pointer = self.emit(kernel.BufferOp(number, kind.scalar_type, align))
+            pointer.name_hint = op.results[0].name_hint
+            self.pointers[op.results[0]] = pointer
+        for op in self.program.block.ops:
+            self.write_op(op)
+        self.block.add_op(kernel.ReturnOp())
+        return kernel.EntryOp(f"rlx_{self.program.sym_name.data}", Region(self.block))
+
+    def emit(self, op: Operation) -> SSAValue:
+        self.block.add_op(op)
+        return op.results[0]
+
+    def value(self, expr: DimExpr) -> SSAValue:
+        if expr.is_const:
+            return self.emit(arith.ConstantOp(IntegerAttr(expr.value, IndexType())))
+        if expr.is_symbol:
+            return self.symbols[str(expr)]
+        return self.emit(kernel.ApplyOp(expr, {name: self.symbols[name] for name in sorted(expr.symbols)}))
+
+    def write_op(self, op: Operation) -> None:
+        if isinstance(op, SlotOp):
+            kind = op.result.type
+            assert isinstance(kind, BufferType)
+            place = self.value(op.offset.data)
+            if op.stride is not None:
+                share = self.emit(arith.MuliOp(self.emit(kernel.ThreadIdOp()), self.value(op.stride.data)))
+                place = self.emit(arith.AddiOp(place, share))
+            self.pointers[op.result] = self.emit(kernel.ArenaOp(place, kind.scalar_type, 64))
+            self.pointers[op.result].name_hint = op.result.name_hint
+        elif isinstance(op, ViewOp):
+            pointer = self.pointers[op.source]
+            if op.offset is not None:
+                pointer = self.emit(kernel.OffsetOp(pointer, self.value(op.offset.data)))
+            self.pointers[op.result] = pointer
+        elif isinstance(op, FormOp):
+            self.write_form(op)
+        elif not isinstance(op, (*BOUNDARY, ConstantOp)):
+            raise LowerError(
+                f"target '{self.kernels.backend.name}' cannot run '{op.name}'", code="no-kernel", location=location_of(op)
+            )
+
+    # -- forms
+
+    def write_form(self, form: FormOp) -> None:
+        self.separate(form)
+        if form.schedule is None:
+            raise LowerError(f"'{form.name}' has no schedule", code="no-schedule", location=location_of(form))
+        self.write_schedules(form, [s for s in form.schedule.data if isinstance(s, ScheduleAttr)], 0)
+        self.item += 1
+
+    def write_schedules(self, form: FormOp, schedules: list[ScheduleAttr], at: int) -> None:
+        """`if condition { first } else { the rest }`; the last has no condition."""
+        schedule = schedules[at]
+        if isinstance(schedule.condition, NoneAttr) or at == len(schedules) - 1:
+            self.write_call(form, schedule, at)
+            return
+        condition = schedule.condition
+        assert isinstance(condition, ConstraintAttr)
+        predicate = "sle" if condition.relation.data == "<=" else "eq"
+        flag = self.emit(arith.CmpiOp(self.value(condition.lhs.data), self.value(condition.rhs.data), predicate))
+        outer = self.block
+        regions: list[Region] = []
+        for step in (lambda: self.write_call(form, schedule, at), lambda: self.write_schedules(form, schedules, at + 1)):
+            self.block = Block()
+            step()
+            self.block.add_op(scf.YieldOp())
+            regions.append(Region(self.block))
+        self.block = outer
+        self.block.add_op(scf.IfOp(flag, [], regions[0], regions[1]))
+
+    def write_call(self, form: FormOp, schedule: ScheduleAttr, at: int) -> None:
+        builder = self.kernels.kernel(form, schedule, self.facts)
+        arguments: list[SSAValue] = []
+        scratch = list(form.scratch)[self.scratch_start(form, at) :][: builder.scratch_count]
+        for value, wanted in zip([*form.ins, *form.extra, *form.outs, *scratch], builder.pointer_types, strict=True):
+            pointer = self.pointers[value]
+            if pointer.type != wanted:
+                pointer = self.emit(kernel.OffsetOp(pointer, self.value(const(0)), wanted.alignment))
+            arguments.append(pointer)
+        arguments += [self.symbols[name] for name in builder.symbols]
+        if builder.can_fault:
+            arguments.append(self.value(const(self.item)))
+        self.block.add_op(kernel.CallOp(builder.name, arguments))
+
+    def scratch_start(self, form: FormOp, at: int) -> int:
+        """Scratch of the schedules before this one comes first."""
+        assert form.schedule is not None
+        schedules = self.kernels.backend.schedules(form)
+        earlier = [s for s in form.schedule.data[:at] if isinstance(s, ScheduleAttr)]
+        return sum(len(schedules.scratch(form, s, self.kernels.target, self.facts)) for s in earlier)
+
+    # -- barriers
+
+    def touched(self, value: SSAValue) -> Touched:
+        root = root_buffer(value)
+        kind = root.type
+        assert isinstance(kind, BufferType)
+        if not isinstance(root.owner, SlotOp):
+            return Touched(root, None, kind.size_bytes)
+        slot = root.owner
+        size = kind.size_bytes if slot.stride is None else slot.stride.data * sym(THREADS)
+        return Touched(root, slot.offset.data, size)
+
+    def separate(self, form: FormOp) -> None:
+        """A barrier if the form's memory conflicts with what ran since the last one."""
+        reads = [self.touched(v) for v, _ in form.reads]
+        writes = [self.touched(v) for v, _ in form.writes]
+        scratch = [self.touched(v) for v in form.scratch]
+        clash = any(not a.apart(b, self.facts) for a in (*reads, *writes) for b in self.written)
+        clash = clash or any(not a.apart(b, self.facts) for a in writes for b in self.read)
+        # Scratch is each thread's own, but its bytes may have been somebody's buffer.
+        clash = clash or any(not a.apart(b, self.facts) for a in scratch for b in (*self.written, *self.read))
+        if clash:
+            self.block.add_op(kernel.BarrierOp(interruptible=True))
+            self.written, self.read = [], []
+        self.written += writes
+        self.read += [*reads, *scratch]
+
