@@ -114,17 +114,20 @@ def select_in_program(program: ProgramOp, chosen: Backend, target: object) -> No
 
 @dataclass(frozen=True)
 class LirSelectSchedulesPass(ModulePass):
-    """`target` names the backend, `cpu` and `features` its machine (default: the host)."""
+    """`target` names the backend, `cpu` and `features` its machine (default: the host); `program` limits it to the program of that name."""
 
     name = "lir-select-schedules"
 
     target: str = "cpu"
     cpu: str = ""
     features: str = ""
+    program: str = ""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         chosen = backend(self.target)
         machine = chosen.target({"cpu": self.cpu, "features": self.features})
         for program in programs(op):
+            if self.program not in ("", program.sym_name.data):
+                continue
             select_in_program(program, chosen, machine)
 

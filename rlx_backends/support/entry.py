@@ -19,6 +19,7 @@ from rlx_dialects.dims.facts import Facts
 from rlx_dialects.lir import (
     BufferType,
     ConstantOp,
+    DimInputOp,
     FormOp,
     PackedOp,
     ProgramOp,
@@ -39,7 +40,7 @@ THREADS = "threads"
 
 def boundary(program: ProgramOp) -> list[Operation]:
     """Buffers that the call passes, in the order of the manifest's list."""
-    return [op for op in program.block.ops if isinstance(op, (*BOUNDARY, ConstantOp))]
+    return [op for op in program.block.ops if isinstance(op, (*BOUNDARY, ConstantOp)) and not isinstance(op, DimInputOp)]
 
 
 @dataclass(frozen=True)

@@ -287,12 +287,16 @@ def erase_unused_temporaries(block: Block) -> None:
 
 @dataclass(frozen=True)
 class LirFuseFormsPass(ModulePass):
-    """See the module."""
+    """`program` limits it to the program of that name."""
 
     name = "lir-fuse-forms"
 
+    program: str = ""
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for program in programs(op):
+            if self.program not in ("", program.sym_name.data):
+                continue
             facts = facts_of(program)
             nested = (r for inner in program.walk() for r in inner.regions if not isinstance(inner, FormOp))
             for region in [program.body, *nested]:

@@ -40,6 +40,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from rlx_dialects import mir
+from rlx_dialects.dims import sym
 from rlx_dialects.lir import AllocOp, BufferType, CopyOp, InputOp, OutputOp, PackedOp, ParamOp, ProgramOp, StateOp, ViewOp, buffer
 from rlx_dialects.lir.structure import DimInputOp, root_buffer
 from rlx_dialects.rlx import ConstraintAttr, facts_of
@@ -76,6 +77,12 @@ def _lower_arguments(low: Lowering, function: FuncOp, prepared: set[str]) -> Non
                 op.result.name_hint = argument.name_hint
                 low.block.add_op(op)
                 low.bind(argument, op.result)
+                if leaf is DimInputOp and argument.uses:
+                    # A kernel reads the symbol, not the caller's scalar.
+                    target = low.alloc((), kind.element_type, name.data)
+                    symbol, element = sym(name.data), kind.element_type
+                    low.map([], [], [(target, [])], lambda b, _, e=element, s=symbol: [b.index(s, e)])
+                    low.buffers[argument] = target
                 break
         else:
             raise LowerError(
