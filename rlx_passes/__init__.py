@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xdsl.passes import ModulePass
 
-    PassFactory = Callable[[], type[ModulePass]]
+PassFactory = Callable[[], "type[ModulePass]"]
 
 _PASSES: dict[str, tuple[str, ...]] = {
     "generic": ("rlx-cse", "rlx-dce"),

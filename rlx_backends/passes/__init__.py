@@ -2,5 +2,12 @@
 
 from __future__ import annotations
 
-NAMES = ("lir-select-schedules", "lir-pack-parameters", "convert-lir-to-kernel")
+from rlx_passes import PassFactory, pass_factories
+
+NAMES = ("lir-select-schedules", "lir-pack-parameters")
 """In the order a pipeline runs them."""
+
+
+def get_all_passes() -> dict[str, PassFactory]:
+    """Name -> factory of each pass in this folder."""
+    return pass_factories("rlx_backends.passes", NAMES)
