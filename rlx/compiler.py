@@ -1,0 +1,183 @@
+"""From a model to code: `rlx.lower`, `Lowered`, `rlx.compile`.
+
+Stages as in JAX: a model is lowered (all IR levels, plan, reports), the lowered form is compiled (native code), the executable is bound to weights. Nothing compiles
+implicitly after that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from xdsl.dialects.builtin import ModuleOp
+
+from rlx._version import __version__
+from rlx.options import Options
+from rlx.reports import CostAnalysis, DispatchReport, FusionReport, MemoryPlanReport
+from rlx.universe import get_all_passes
+from rlx_backends.registry import backend
+from rlx_backends.support.manifest import build_manifest
+from rlx_backends.support.plan_function import guards
+from rlx_dialects.lir import ProgramOp, programs
+from rlx_frontends.model import Model
+from rlx_passes.manager import PassManager
+from rlx_passes.support.printing import as_text
+from rlx_runtime.errors import LowerError
+
+if TYPE_CHECKING:
+    from rlx_runtime import Executable
+
+STAGES = ("hir", "mir", "lir", "kernel")
+
+
+@dataclass
+class Lowered:
+    """A model at every level, planned for one target. Dims may still be symbolic."""
+
+    model: Model
+    target: str
+    options: Options
+    modules: Mapping[str, ModuleOp]
+    """The module at the end of each stage that the target's pipeline has."""
+    fixed: Mapping[str, int] = field(default_factory=dict)
+    """Dims bound by specialization."""
+
+    def as_text(self, stage: str = "lir") -> str:
+        """The IR of a stage (hir, mir, lir, kernel), or what the target emits from it (llvm, asm). LowerError for an unknown one."""
+        if stage in self.modules:
+            return as_text(self.modules[stage])
+        emitted = self._backend_text(stage)
+        if emitted is None:
+            known = ", ".join([*self.modules, *getattr(backend(self.target), "texts", ())])
+            raise LowerError(f"target '{self.target}' has no stage '{stage}'; it has: {known}", code="unknown-stage")
+        return emitted
+
+    def _backend_text(self, stage: str) -> str | None:
+        chosen = backend(self.target)
+        if stage not in getattr(chosen, "texts", ()) or "kernel" not in self.modules:
+            return None
+        return chosen.text(stage, self.modules["kernel"], self._machine, self.options.to_json())  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
+    def _machine(self) -> Any:
+        return backend(self.target).target(machine_options(self.target, self.options))
+
+    @cached_property
+    def main(self) -> ProgramOp:
+        return next(p for p in programs(self.modules["lir"]) if p.sym_name.data == "main")
+
+    @cached_property
+    def fusion_report(self) -> FusionReport:
+        """What was fused, and how every edge of the optimized MIR ended."""
+        return FusionReport.of(self.modules["mir"], self.modules["lir"])
+
+    @cached_property
+    def dispatch_report(self) -> DispatchReport:
+        """For each item of the schedule: form, schedule, shape of the work."""
+        return DispatchReport.of(self.target, self.modules["lir"])
+
+    @cached_property
+    def memory_plan(self) -> MemoryPlanReport:
+        """Where every buffer lies."""
+        return MemoryPlanReport.of(self.main)
+
+    def cost_analysis(self, **dims: int) -> dict[str, Any]:
+        """`{"flops", "bytes", "launches"}`: numbers for given dims, formulas in the symbols without."""
+        return CostAnalysis.of(self.main).to_json(dims)
+
+    @cached_property
+    def guards(self) -> tuple[str, ...]:
+        """What a call's dims must satisfy beyond their ranges."""
+        return tuple(f"{g.lhs.data} {g.relation.data} {g.rhs.data}" for g in guards(self.main))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over canonical IR, options and the resolved target: equal inputs give equal code."""
+        parts = [self.as_text("lir"), json.dumps(self.options.to_json(), sort_keys=True), repr(self._machine), self.target]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What the runtime needs to know."""
+        reports = {
+            "fusion": self.fusion_report.to_json(),
+            "dispatch": self.dispatch_report.to_json(),
+            "memory": self.memory_plan.to_json(),
+        }
+        made = build_manifest(
+            self.modules["lir"], name=self.model.name, target=self.target, compiler=__version__, reports=reports
+        )
+        features = getattr(self._machine, "required_features", ())
+        made["cpu"] = {"name": getattr(self._machine, "cpu", self.target), "features": list(features)}
+        made["options"] = self.options.to_json()
+        if self.options.threads:
+            made["threads"] = self.options.threads
+        if self.fixed:
+            made["fixed"] = dict(self.fixed)
+        return made
+
+    def compile(self) -> Executable:
+        """Native code for this lowering. TargetError if the target cannot run here."""
+        return backend(self.target).executable(self)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def machine_options(target: str, options: Options) -> dict[str, Any]:
+    """The options that describe the machine, as the backend takes them."""
+    return {"cpu": options.cpu, "features": options.features} if target != "numpy" else {}
+
+
+def pipeline_of(target: str, options: Options, dims: Mapping[str, int]) -> str:
+    """The pipeline text for a target: its named pipeline, the options it takes, and specialization where dims are given."""
+    arguments = {"numerics": options.numerics, "boundary": options.boundary, "effort": options.plan_effort}
+    if target != "numpy":
+        arguments |= {"cpu": options.cpu, "features": options.features}
+    given = [f'{key}="{value}"' for key, value in arguments.items() if value not in ("", "default", "external")]
+    if dims:
+        given.append(f'dims="{",".join(f"{name}={value}" for name, value in sorted(dims.items()))}"')
+    return f"{target}-default{{{' '.join(given)}}}" if given else f"{target}-default"
+
+
+def lower(
+    model: Model, target: str = "cpu", options: Options | None = None, *, dims: Mapping[str, int] | None = None, dump: str | None = None
+) -> Lowered:
+    """Run a target's pipeline on a copy of `model`; dims may stay symbolic, `dims` binds some.
+
+    Raises:
+        TargetError: the target is unknown or cannot be compiled for here.
+        ShapeError: a given dim is out of its range.
+        LowerError: an op has no kernel form on this target.
+    """
+    options = options or Options()
+    backend(target).target(machine_options(target, options))
+    modules: dict[str, ModuleOp] = {"hir": model.module}
+    module = model.module.clone()
+
+    def keep(name: str, current: ModuleOp) -> None:
+        step = manager.steps[len(manager.records) - 1]
+        if step.ends_stage and step.stage is not None and step.stage.name in STAGES:
+            # The last stage needs no copy: nothing changes it any more.
+            modules[step.stage.name] = current if step is manager.steps[-1] else current.clone()
+
+    manager = PassManager(pipeline_of(target, options, dims or {}), available=get_all_passes(), dump=dump, after_pass=keep)
+    manager.run(module)
+    return Lowered(model, target, options, modules, dict(dims or {}))
+
+
+def compile(  # noqa: A001 - the name of the public function
+    model: Model,
+    target: str = "cpu",
+    options: Options | None = None,
+    *,
+    weights: Any = None,
+    dims: Mapping[str, int] | None = None,
+) -> Executable:
+    """`lower`, `compile`, and if given `bind(weights)`, in one call."""
+    made = lower(model, target, options, dims=dims).compile()
+    return made if weights is None else made.bind(weights)
+
+
+__all__ = ["Lowered", "compile", "lower"]
