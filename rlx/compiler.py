@@ -167,7 +167,7 @@ def lower(
     return Lowered(model, target, options, modules, dict(dims or {}))
 
 
-def compile(  # noqa: A001 - the name of the public function
+def compile(
     model: Model,
     target: str = "cpu",
     options: Options | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -12,7 +12,7 @@ from rlx_runtime.errors import TargetError
 _OWN = {"cpu": "rlx_backends.cpu", "numpy": "rlx_backends.numpy"}
 
 
-@lru_cache(maxsize=None)
+@cache
 def backend(name: str) -> Backend:
     """The backend called `name`; TargetError lists the ones there are."""
     if name in _OWN:

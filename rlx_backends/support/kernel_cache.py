@@ -10,10 +10,10 @@ import io
 from dataclasses import dataclass, field
 from typing import Any
 
+from rlx_backends.support.kernel_builder import KernelBuilder
 from xdsl.printer import Printer
 
 from rlx_backends.base import Backend
-from rlx_backends.support.kernel_builder import KernelBuilder
 from rlx_dialects import kernel
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.lir import FormOp, ScheduleAttr
@@ -32,7 +32,7 @@ def structure(form: FormOp) -> str:
     printer = Printer(out)
     # Operands are numbered in order, so that equal forms on other buffers print the same.
     names = {value: f"o{number}" for number, value in enumerate(dict.fromkeys(clone.operands))}
-    printer._ssa_values.update(names)  # noqa: SLF001 - the printer has no public way to name a value from outside
+    printer._ssa_values.update(names)
     printer.print_op(clone)
     clone.drop_all_references()
     return out.getvalue()

@@ -80,7 +80,7 @@ from rlx_passes.support.accesses import (
     plain_symbols,
     through_views,
 )
-from rlx_passes.support.inlining import append_epilogue, inline_producer
+from rlx_passes.support.inlining import append_epilogue, drop_results, inline_producer
 
 CHEAP_OPS = 4
 """A map of at most so many arithmetic ops may be computed again by a second reader."""
@@ -259,6 +259,7 @@ def fuse_block(block: Block, facts: Facts) -> int:
         changed = False
         edges = Edges.of(block)
         erase_dead_forms(block, edges)
+        drop_dead_results(block, edges)
         for op in list(block.ops):
             if not isinstance(op, FormOp) or op.parent is None:
                 continue
@@ -276,6 +277,18 @@ def erase_dead_forms(block: Block, edges: Edges) -> None:
             isinstance(_root(v).owner, AllocOp) and not edges.readers.get(_root(v)) for v, _ in op.writes
         ):
             block.erase_op(op)
+
+
+def drop_dead_results(block: Block, edges: Edges) -> None:
+    """A form with several results loses those that go to temporaries nobody reads."""
+    for op in list(block.ops):
+        if not isinstance(op, MapOp | ReduceOp | ContractOp) or len(op.outs) < 2:
+            continue
+        dead = [
+            n for n, (v, _) in enumerate(op.writes) if isinstance(_root(v).owner, AllocOp) and not edges.readers.get(_root(v))
+        ]
+        if dead and len(dead) < len(op.outs):
+            drop_results(op, dead)
 
 
 def erase_unused_temporaries(block: Block) -> None:

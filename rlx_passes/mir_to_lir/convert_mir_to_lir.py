@@ -131,25 +131,24 @@ def _lower_results(low: Lowering, function: FuncOp, values: tuple[SSAValue, ...]
             _become(low, root, leaf)
             taken.add(leaf.result)
         else:
-            low.block.insert_op_before(leaf, _first_work(low)) if low.block.ops else low.block.add_op(leaf)
+            _insert_leaf(low, leaf)
             low.emit(CopyOp(source, leaf.result))
 
 
-def _first_work(low: Lowering) -> Operation:
-    """The first op that is not a boundary buffer."""
+def _insert_leaf(low: Lowering, leaf: OutputOp | PackedOp) -> None:
+    """After the other boundary buffers, before the first op that works."""
     for op in low.block.ops:
         if not isinstance(op, InputOp | ParamOp | PackedOp | StateOp | DimInputOp | OutputOp):
-            return op
-    last = low.block.last_op
-    assert last is not None
-    return last
+            low.block.insert_op_before(leaf, op)
+            return
+    low.block.add_op(leaf)
 
 
 def _become(low: Lowering, root: SSAValue, leaf: OutputOp | PackedOp) -> None:
     """Use `leaf` in place of the temporary `root`, through a view if their shapes differ."""
     alloc = root.owner
     assert isinstance(alloc, AllocOp) and isinstance(root.type, BufferType)
-    low.block.insert_op_before(leaf, _first_work(low))
+    _insert_leaf(low, leaf)
     replacement: SSAValue = leaf.result
     if leaf.result.type != root.type:
         view = ViewOp(leaf.result, root.type)
@@ -201,6 +200,9 @@ def lower_function(function: FuncOp, prepared: set[str]) -> ProgramOp:
         for need in op.needs():
             guards[ConstraintAttr.get(need.lhs, "<=", need.rhs)] = None
         rule(low, op)
+    for op in reversed(list(program.block.ops)):
+        if isinstance(op, ViewOp) and not op.result.uses:
+            program.block.erase_op(op)
     if guards:
         program.attributes[GUARDS] = ArrayAttr(list(guards))
     return program

@@ -202,7 +202,7 @@ class RowBuilder(RegionBuilder):
         value = body(inner, inner.args)
         return self.add_op(EachOp(rows, inner.region(value), [RowType(value.type)]))
 
-    def fold(self, kind: str, row: SSAValue, identity: float | int) -> SSAValue:
+    def fold(self, kind: str, row: SSAValue, identity: float) -> SSAValue:
         """One scalar per row by add, mul, max or min, in the row's type."""
         element = row.type.element_type  # pyright: ignore[reportAttributeAccessIssue]
         regions: list[Region] = []

@@ -211,6 +211,24 @@ def reshaped_like(value: SSAValue, access: AccessAttr, dims: Sequence[DimExpr], 
     return view.result, AccessAttr.get(exprs)
 
 
+def drop_results(form: FormOp, dead: Sequence[int]) -> FormOp:
+    """The form without the results at these positions."""
+    block = form.epilogue.block if isinstance(form, ContractOp) else form.regions[0].block
+    end = block.last_op
+    assert isinstance(end, YieldOp)
+    kept = [value for n, value in enumerate(end.values) if n not in dead]
+    block.insert_op_before(YieldOp(*kept), end)
+    block.erase_op(end)
+    ins, extra = _reads_of(form)
+    outs = [write for n, write in enumerate(form.writes) if n not in dead]
+    new = rebuild(form, ins, extra, outs, form.label.data if form.label else None)
+    parent = form.parent
+    assert parent is not None
+    parent.insert_op_before(new, form)
+    parent.erase_op(form)
+    return new
+
+
 def merge_equal_reads(form: FormOp) -> None:
     """Two reads of one buffer at the same place become one block argument; the later operand goes."""
     if isinstance(form, AttentionOp):

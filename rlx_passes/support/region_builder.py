@@ -93,7 +93,7 @@ class RegionBuilder:
 
     # -- leaves
 
-    def constant(self, value: float | int | bool, kind: Attribute) -> SSAValue:
+    def constant(self, value: float | bool, kind: Attribute) -> SSAValue:
         return self.add_op(arith.ConstantOp(scalar_constant(value, kind)))
 
     def index(self, expr: DimExpr, kind: Attribute | None = None) -> SSAValue:
@@ -210,7 +210,7 @@ class RegionBuilder:
                 raise ValueError(f"unknown activation '{kind}'")
 
 
-def scalar_constant(value: float | int | bool, kind: Attribute) -> FloatAttr | IntegerAttr:
+def scalar_constant(value: float | bool, kind: Attribute) -> FloatAttr | IntegerAttr:
     """A constant attribute of an element type, as regions take it."""
     kind = scalar_type(kind)
     if is_float_type(kind):
