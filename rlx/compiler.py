@@ -1,7 +1,7 @@
 """From a model to code: `rlx.lower`, `Lowered`, `rlx.compile`.
 
-Stages as in JAX: a model is lowered (all IR levels, plan, reports), the lowered form is compiled (native code), the executable is bound to weights. Nothing compiles
-implicitly after that.
+Stages as in JAX: a model is lowered (all IR levels, plan, reports), the lowered form is compiled (native code), the
+executable is bound to weights. Nothing compiles implicitly after that.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class Lowered:
     """Dims bound by specialization."""
 
     def as_text(self, stage: str = "lir") -> str:
-        """The IR of a stage (hir, mir, lir, kernel), or what the target emits from it (llvm, asm). LowerError for an unknown one."""
+        """The IR of a stage (hir, mir, lir, kernel), or what the target emits from it (llvm, asm). LowerError for an unknown
+        one.
+        """
         if stage in self.modules:
             return as_text(self.modules[stage])
         emitted = self._backend_text(stage)
@@ -142,7 +144,12 @@ def pipeline_of(target: str, options: Options, dims: Mapping[str, int]) -> str:
 
 
 def lower(
-    model: Model, target: str = "cpu", options: Options | None = None, *, dims: Mapping[str, int] | None = None, dump: str | None = None
+    model: Model,
+    target: str = "cpu",
+    options: Options | None = None,
+    *,
+    dims: Mapping[str, int] | None = None,
+    dump: str | None = None,
 ) -> Lowered:
     """Run a target's pipeline on a copy of `model`; dims may stay symbolic, `dims` binds some.
 

@@ -20,8 +20,8 @@ class Options:
     """How to compile. LowerError for a value that is not among the choices.
 
     Attributes:
-        numerics: "default" may keep f32 between fused ops of narrower floats; "strict" rounds at every op; "fast" may also reassociate.
-        precision: what products of f32 may be computed in.
+        numerics: "default" may keep f32 between fused ops of narrower floats; "strict" rounds at every op; "fast" may also
+        reassociate. precision: what products of f32 may be computed in.
         cpu: LLVM's name of the processor to compile for; "" is the host.
         features: LLVM's feature string, such as "+avx2,-avx512f"; "" is what `cpu` has.
         threads: the most threads a call uses; 0 is one per core.
@@ -46,9 +46,7 @@ class Options:
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise LowerError(
-                    f"option {name} is {getattr(self, name)!r}; choices: {', '.join(choices)}", code="bad-option"
-                )
+                raise LowerError(f"option {name} is {getattr(self, name)!r}; choices: {', '.join(choices)}", code="bad-option")
         if not 1 <= self.codegen_level <= 3:
             raise LowerError(f"option codegen_level is {self.codegen_level}; it is 1, 2 or 3", code="bad-option")
         if self.threads < 0:

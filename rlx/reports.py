@@ -38,7 +38,8 @@ FUSED_OPS = (
 class FusionReport:
     """Named fusions in the optimized MIR, and forms that grew out of several ops.
 
-    `named` counts fused MIR ops; `forms` counts the forms of `@main` by the ops they came from, joined with `+`; `ops` is how many MIR ops there are.
+    `named` counts fused MIR ops; `forms` counts the forms of `@main` by the ops they came from, joined with `+`; `ops` is how
+    many MIR ops there are.
     """
 
     named: Mapping[str, int]
@@ -121,7 +122,7 @@ class MemoryPlanReport:
                 assert isinstance(kind, BufferType)
                 slots.append((op.result.name_hint or f"t{number}", op.offset.data, kind.size_bytes))
             elif isinstance(op, PackedOp):
-                size = op.result.type.size_bytes  # pyright: ignore[reportAttributeAccessIssue]
+                size = op.result.type.size_bytes
                 packed += size.value if size.is_const else 0
         return cls(program.arena.data if program.arena is not None else const(0), tuple(slots), packed)
 
@@ -156,8 +157,8 @@ class MemoryPlanReport:
 class CostAnalysis:
     """Floating-point operations and bytes moved by a program, as expressions in its dims.
 
-    `flops` counts two per multiply-add of contractions and attention products and one per arithmetic op elsewhere; `bytes` counts each buffer once for
-    each form that reads or writes it.
+    `flops` counts two per multiply-add of contractions and attention products and one per arithmetic op elsewhere; `bytes`
+    counts each buffer once for each form that reads or writes it.
     """
 
     flops: DimExpr

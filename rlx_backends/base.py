@@ -96,5 +96,3 @@ class Backend(Protocol):
     def compile(self, module: ModuleOp, target: Any, options: Mapping[str, Any]) -> Mapping[str, bytes]:
         """Kernel IR to named objects (`kernels.o`, …)."""
         ...
-
-

@@ -272,9 +272,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:  # noqa: BLE001 - the last barrier: an internal error has an exit code of its own
         arguments = sys.argv[1:] if argv is None else list(argv)
-        return report_internal_error(
-            "rlx-opt", error, command=shlex.join(["rlx-opt", *arguments]), debug="--debug" in arguments
-        )
+        return report_internal_error("rlx-opt", error, command=shlex.join(["rlx-opt", *arguments]), debug="--debug" in arguments)
     finally:
         Attribute.__post_init__ = post_init
 

@@ -1,8 +1,9 @@
 """convert-lir-to-kernel: apply each form's schedule, and make the program's native entry.
 
-Every form becomes a `kernel.func`; forms of equal structure share one. A program becomes `kernel.entry @rlx_<name>`, which computes every buffer's place and runs the
-schedule with barriers where data dependencies need one, and `kernel.plan @rlx_<name>_plan`, which checks guards and computes sizes. Both read the
-call structure of ARCHITECTURE.md; the order of buffers and dims is that of the manifest.
+Every form becomes a `kernel.func`; forms of equal structure share one. A program becomes `kernel.entry @rlx_<name>`, which
+computes every buffer's place and runs the schedule with barriers where data dependencies need one, and `kernel.plan
+@rlx_<name>_plan`, which checks guards and computes
+sizes. Both read the call structure of ARCHITECTURE.md; the order of buffers and dims is that of the manifest.
 
 Before:
 ```mlir

@@ -1,8 +1,9 @@
 """lir-pack-parameters: store weights in the layouts that the chosen schedules read.
 
-A schedule may want an operand in another layout (`FormSchedules.packs`). Where that operand is a parameter, `@prepare` gains a map that writes the packed
-copy, once per binding of weights, and `@main` reads that. One parameter packed equally for several forms is packed once. A derived parameter that only the packing reads
-becomes a temporary of `@prepare`.
+A schedule may want an operand in another layout (`FormSchedules.packs`). Where that operand is a parameter, `@prepare` gains
+a map that writes the packed copy, once per binding of weights, and `@main` reads that. One parameter packed equally for
+several forms is packed once. A
+derived parameter that only the packing reads becomes a temporary of `@prepare`.
 
 Before:
 ```mlir

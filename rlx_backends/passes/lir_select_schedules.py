@@ -1,7 +1,8 @@
 """lir-select-schedules: decide how each form runs on the target, before memory is planned.
 
-The backend's schedule module of each form gives up to four `(condition, schedule)` pairs and the scratch they need. `lir.copy` becomes a map, so that it
-runs and is scheduled like everything else. Schedules already on a form stay: that is how they are forced.
+The backend's schedule module of each form gives up to four `(condition, schedule)` pairs and the scratch they need.
+`lir.copy` becomes a map, so that it runs and is scheduled like everything else. Schedules already on a form stay: that is how
+they are forced.
 
 Before:
 ```mlir
@@ -67,7 +68,8 @@ def select(form: FormOp, chosen: Backend, target: object, facts: Facts) -> FormO
         pairs = list(schedules.choose(form, target, facts))
         if not pairs or len(pairs) > MAX_SCHEDULES or not isinstance(pairs[-1].condition, NoneAttr):
             raise LowerError(
-                f"target '{chosen.name}' gives {len(pairs)} schedules for '{form.name}'; it needs 1 to {MAX_SCHEDULES}, the last unconditional",
+                f"target '{chosen.name}' gives {len(pairs)} schedules for '{form.name}'; "
+                f"it needs 1 to {MAX_SCHEDULES}, the last unconditional",
                 code="bad-schedules",
                 location=location_of(form),
             )
@@ -114,7 +116,9 @@ def select_in_program(program: ProgramOp, chosen: Backend, target: object) -> No
 
 @dataclass(frozen=True)
 class LirSelectSchedulesPass(ModulePass):
-    """`target` names the backend, `cpu` and `features` its machine (default: the host); `program` limits it to the program of that name."""
+    """`target` names the backend, `cpu` and `features` its machine (default: the host); `program` limits it to the program of
+    that name.
+    """
 
     name = "lir-select-schedules"
 
@@ -130,4 +134,3 @@ class LirSelectSchedulesPass(ModulePass):
             if self.program not in ("", program.sym_name.data):
                 continue
             select_in_program(program, chosen, machine)
-

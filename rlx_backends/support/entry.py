@@ -1,7 +1,7 @@
 """The entry function of a program: where every buffer is, what runs in which order, and where the team must wait.
 
-A barrier stands before a form that touches memory another form wrote since the last one (or writes memory another read). Slots that share arena bytes count as the same
-memory unless their ranges are proved apart.
+A barrier stands before a form that touches memory another form wrote since the last one (or writes memory another read).
+Slots that share arena bytes count as the same memory unless their ranges are proved apart.
 """
 
 from __future__ import annotations
@@ -54,7 +54,10 @@ class Touched:
     def apart(self, other: Touched, facts: Facts) -> bool:
         if self.start is None or other.start is None:
             return self.root is not other.root
-        return facts.prove_le(self.start + self.size, other.start) is True or facts.prove_le(other.start + other.size, self.start) is True
+        return (
+            facts.prove_le(self.start + self.size, other.start) is True
+            or facts.prove_le(other.start + other.size, self.start) is True
+        )
 
 
 @dataclass
@@ -199,4 +202,3 @@ class EntryWriter:
             self.written, self.read = [], []
         self.written += writes
         self.read += [*reads, *scratch]
-

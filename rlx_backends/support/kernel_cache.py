@@ -1,7 +1,8 @@
 """One kernel function for all forms of equal structure.
 
-Two forms are equal if they print the same with their operands and iteration dims numbered instead of named: same kinds, extents, accesses, regions, operand types and
-schedule. Layers of a model differ in which buffers they use, which are arguments.
+Two forms are equal if they print the same with their operands and iteration dims numbered instead of named: same kinds,
+extents, accesses, regions, operand types and schedule. Layers of a model differ in which buffers they use, which are
+arguments.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import io
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlx_backends.support.kernel_builder import KernelBuilder
 from xdsl.printer import Printer
 
 from rlx_backends.base import Backend
+from rlx_backends.support.kernel_builder import KernelBuilder
 from rlx_dialects import kernel
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.lir import FormOp, ScheduleAttr

@@ -1,4 +1,6 @@
-"""The manifest of a planned LIR module: everything the runtime needs to know without reading IR. ARCHITECTURE.md has the JSON layout."""
+"""The manifest of a planned LIR module: everything the runtime needs to know without reading IR. ARCHITECTURE.md has the JSON
+layout.
+"""
 
 from __future__ import annotations
 
@@ -94,9 +96,7 @@ def _programs(found: dict[str, ProgramOp]) -> dict[str, Any]:
     made: dict[str, Any] = {"main": None, "prepare": None}
     for name, program in found.items():
         items = [
-            {"op": op.label.data if op.label else op.name, "loc": place(op)}
-            for op in program.walk()
-            if isinstance(op, FormOp)
+            {"op": op.label.data if op.label else op.name, "loc": place(op)} for op in program.walk() if isinstance(op, FormOp)
         ]
         made[name] = {"entry": f"rlx_{name}", "plan": f"rlx_{name}_plan", "buffers": _buffers(program), "items": items}
     return made
@@ -112,7 +112,9 @@ def _packed(prepare: ProgramOp | None) -> tuple[list[dict[str, Any]], int]:
         kind: BufferType = op.result.type
         size = kind.size_bytes
         if not size.is_const:
-            raise LowerError(f"packed weight '{op.sym_name.data}' has no static size", code="dynamic-weight", location=location_of(op))
+            raise LowerError(
+                f"packed weight '{op.sym_name.data}' has no static size", code="dynamic-weight", location=location_of(op)
+            )
         entries.append(
             {
                 "name": op.sym_name.data,
@@ -140,7 +142,9 @@ def _sources(prepare: ProgramOp, packed: PackedOp) -> set[str]:
 
 
 def build_manifest(module: ModuleOp, *, name: str, target: str, compiler: str, reports: dict[str, Any]) -> dict[str, Any]:
-    """The manifest of a planned module with `@main` and perhaps `@prepare`. LowerError if a dim cannot be found from the inputs."""
+    """The manifest of a planned module with `@main` and perhaps `@prepare`. LowerError if a dim cannot be found from the
+    inputs.
+    """
     found = {program.sym_name.data: program for program in programs(module)}
     main, prepare = found["main"], found.get("prepare")
     dims = declared_dims(main)
@@ -204,4 +208,3 @@ def place(op: Operation) -> str | None:
     """`file:line:col` of an op, for messages at run time."""
     found = location_of(op)
     return None if found is None else str(found)
-

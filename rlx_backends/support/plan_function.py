@@ -1,4 +1,6 @@
-"""The plan function of a program: guards, arena size, worthwhile threads, output shapes; so that none of these needs a compiler at run time."""
+"""The plan function of a program: guards, arena size, worthwhile threads, output shapes; so that none of these needs a
+compiler at run time.
+"""
 
 from __future__ import annotations
 

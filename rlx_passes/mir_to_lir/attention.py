@@ -55,9 +55,11 @@ def attention(low: Lowering, op: Operation) -> None:
     extra: list[Read] = []
     if op.mask is not None:
         dims = tensor_of(op.mask).dims
-        at = [batch, key] if op.kind.data == "custom" else [
-            const(0) if dim == 1 else e for dim, e in zip(dims, (batch, head, query, key), strict=True)
-        ]
+        at = (
+            [batch, key]
+            if op.kind.data == "custom"
+            else [const(0) if dim == 1 else e for dim, e in zip(dims, (batch, head, query, key), strict=True)]
+        )
         extra.append((low.buffer(op.mask), at))
 
     def score(b: RegionBuilder, value: SSAValue, others: Scalars) -> SSAValue:

@@ -87,9 +87,7 @@ def matmul_bias_act(low: Lowering, op: Operation) -> None:
 
 def swiglu_matmul(low: Lowering, op: Operation) -> None:
     assert isinstance(op, mir.SwigluMatmulOp)
-    matmul_like(
-        low, op, op.x, [op.up, op.gate], [], lambda r, sums, _: r.binary("mul", r.activation("silu", sums[1]), sums[0])
-    )
+    matmul_like(low, op, op.x, [op.up, op.gate], [], lambda r, sums, _: r.binary("mul", r.activation("silu", sums[1]), sums[0]))
 
 
 RULES: dict[type[Operation], Callable[[Lowering, Operation], None]] = {

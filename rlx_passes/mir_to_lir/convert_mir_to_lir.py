@@ -102,9 +102,7 @@ def _lower_results(low: Lowering, function: FuncOp, values: tuple[SSAValue, ...]
         source = low.buffer(value)
         name, state = attributes.get("rlx.output"), attributes.get("rlx.state")
         if isinstance(state, StringAttr):
-            target = next(
-                (op.result for op in low.block.ops if isinstance(op, StateOp) and op.sym_name.data == state.data), None
-            )
+            target = next((op.result for op in low.block.ops if isinstance(op, StateOp) and op.sym_name.data == state.data), None)
             if target is None:
                 raise LowerError(
                     f"result {position} is the final value of state '{state.data}', which is no argument",

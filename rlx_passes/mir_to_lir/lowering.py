@@ -142,8 +142,7 @@ class Lowering:
         """Emit a `lir.reduce`; `body` gets a row value for each read that uses an axis, a scalar for the others."""
         names = {name for name, _ in axes}
         kinds = [
-            RowType(argument(read)) if any(as_expr(e).symbols & names for e in read[1] or ()) else argument(read)
-            for read in ins
+            RowType(argument(read)) if any(as_expr(e).symbols & names for e in read[1] or ()) else argument(read) for read in ins
         ]
         builder = RowBuilder(kinds)
         region = builder.region(*body(builder, builder.args))

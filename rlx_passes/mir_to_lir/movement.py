@@ -95,9 +95,7 @@ def iota(low: Lowering, op: Operation) -> None:
     assert isinstance(op, mir.IotaOp)
     (name,) = low.names(1)
     kind = tensor_of(op.result)
-    low.map(
-        [(name, kind.dims[0])], [], [(low.new(op.result), [sym(name)])], lambda b, _: [b.index(sym(name), kind.element_type)]
-    )
+    low.map([(name, kind.dims[0])], [], [(low.new(op.result), [sym(name)])], lambda b, _: [b.index(sym(name), kind.element_type)])
 
 
 def dim_value(low: Lowering, op: Operation) -> None:

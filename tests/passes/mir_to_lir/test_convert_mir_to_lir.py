@@ -57,7 +57,13 @@ def as_main(text: str) -> ModuleOp:
     returned, symbols = [], {s for a in function.args for dim in a.type.dims for s in dim.symbols}
     for op in block.ops:
         for attribute in op.properties.values():
-            exprs = attribute.data if isinstance(attribute, ShapeAttr) else [attribute.data] if isinstance(attribute, DimExprAttr) else []
+            exprs = (
+                attribute.data
+                if isinstance(attribute, ShapeAttr)
+                else [attribute.data]
+                if isinstance(attribute, DimExprAttr)
+                else []
+            )
             symbols |= {s for e in exprs for s in e.symbols}
         for value in op.results:
             symbols |= {s for dim in value.type.dims for s in dim.symbols}
@@ -83,7 +89,12 @@ def as_main(text: str) -> ModuleOp:
 
 
 def numpy_dtype(name: str) -> np.dtype:
-    special = {"bf16": ml_dtypes.bfloat16, "f8e4m3fn": ml_dtypes.float8_e4m3fn, "f8e5m2": ml_dtypes.float8_e5m2, "i4": ml_dtypes.int4}
+    special = {
+        "bf16": ml_dtypes.bfloat16,
+        "f8e4m3fn": ml_dtypes.float8_e4m3fn,
+        "f8e5m2": ml_dtypes.float8_e5m2,
+        "i4": ml_dtypes.int4,
+    }
     plain = {"bool": np.bool_, "f16": np.float16, "f32": np.float32, "f64": np.float64}
     return np.dtype(special.get(name) or plain.get(name) or name.replace("i", "int").replace("u", "uint", 1))
 

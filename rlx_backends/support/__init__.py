@@ -1,0 +1,1 @@
+"""What backends share: building kernels, the entry and plan functions, the manifest."""
