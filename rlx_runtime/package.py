@@ -18,7 +18,6 @@ import mmap
 import os
 import stat
 import struct
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -76,6 +75,8 @@ def save(executable: Executable, path: str | os.PathLike[str], weights: str = "n
     raw["members"] = table
     manifest = json.dumps(raw, ensure_ascii=False).encode()
     seal = "\n".join(["manifest.json", *table, hashlib.sha256(manifest).hexdigest()]).encode()
+
+    import tempfile  # loading does without it
 
     target = os.path.abspath(os.fspath(path))
     try:
