@@ -1,0 +1,321 @@
+"""Building the kernel function of one form: its arguments, loops over iteration dims, hoisted index arithmetic.
+
+The function takes one pointer for each operand in the order ins, extra, outs, scratch (scratch that is per thread arrives already at this thread's
+part), then one `index` for each symbol of the program that the form uses, sorted by name, and, if the form can fault, the `index` number of its
+schedule item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr
+from xdsl.ir import Attribute, Block, SSAValue
+
+from rlx_dialects.dims import DimExpr, DimLike, as_expr, const, sym
+from rlx_dialects.dims.facts import Facts
+from rlx_dialects.kernel import builder
+from rlx_dialects.kernel.elementwise import ApplyOp
+from rlx_dialects.kernel.functions import FuncOp
+from rlx_dialects.kernel.team import Partition2dOp
+from rlx_dialects.kernel.types import INDEX, ptr
+from rlx_dialects.kernel.vector import IotaOp
+from rlx_dialects.lir import AccessAttr, BufferType, FormOp, IndexOp, ReadOp
+
+Index = builder.Index
+Body = Callable[..., "Sequence[SSAValue] | None"]
+
+
+@dataclass(frozen=True)
+class Operand:
+    """One memory argument of the kernel: `number` counts ins, extra, outs; an access of None is scratch."""
+
+    number: int
+    pointer: SSAValue
+    kind: BufferType
+    access: AccessAttr
+
+
+@dataclass
+class _Scope:
+    """A block under construction and the index values already computed in it."""
+
+    block: Block
+    known: dict[DimExpr, SSAValue] = field(default_factory=dict)
+
+
+def form_symbols(form: FormOp) -> tuple[str, ...]:
+    """The program's symbols that a form uses, sorted: in extents, bounds, accesses, buffer shapes and `lir.index`."""
+    exprs: list[DimExpr] = []
+    for it in form.iters.data:
+        exprs += [it.dim, *it.range]  # pyright: ignore[reportAttributeAccessIssue]
+    for value, access in (*form.reads, *form.writes):
+        kind = value.type
+        assert isinstance(kind, BufferType)
+        exprs += [*access.exprs, *kind.dims, *kind.physical_dims]
+        exprs += kind.physical_indices([const(0)] * kind.rank)
+    exprs += [op.expr.data for op in form.walk() if isinstance(op, IndexOp)]
+    names = frozenset[str]().union(*(expr.symbols for expr in exprs)) if exprs else frozenset[str]()
+    return tuple(sorted(names - set(form.extents)))
+
+
+def can_fault(form: FormOp) -> bool:
+    """Whether an index computed from data may be out of range and must be reported."""
+    oob = form.properties.get("oob")
+    if oob is not None and getattr(oob, "data", None) == "error":
+        return True
+    return any(isinstance(op, ReadOp) and op.oob.data == "error" for op in form.walk())
+
+
+class KernelBuilder(builder.KernelBuilder):
+    """Writes the `kernel.func` of `form`. `facts` are those of the program; the iteration dims are added here.
+
+    `env` binds symbols (of the program, of iteration dims, of loops) to index values; `at` computes expressions over them, each part in the outermost
+    loop that allows it.
+    """
+
+    def __init__(self, name: str, form: FormOp, facts: Facts):
+        self.form = form
+        self.symbols = form_symbols(form)
+        self.faults = can_fault(form)
+        buffers = [*form.ins, *form.extra, *form.outs, *form.scratch]
+        kinds: list[BufferType] = []
+        for value in buffers:
+            assert isinstance(value.type, BufferType)
+            kinds.append(value.type)
+        inputs: list[Attribute] = [ptr(kind.scalar_type) for kind in kinds]
+        inputs += [INDEX] * (len(self.symbols) + self.faults)
+        self.func = FuncOp(name, inputs)
+        super().__init__(self.func)
+        args = self.func.body.block.args
+        for arg, symbol in zip(args[len(buffers) :], self.symbols, strict=False):
+            arg.name_hint = symbol
+        self.item = args[-1] if self.faults else None
+        accesses = [*form.in_accesses, *form.extra_accesses, *form.out_accesses]
+        count = len(accesses)
+        operands = [Operand(i, args[i], kinds[i], accesses[i]) for i in range(count)]
+        self.ins = operands[: len(form.ins)]
+        self.extra = operands[len(form.ins) : len(form.ins) + len(form.extra)]
+        self.outs = operands[len(form.ins) + len(form.extra) :]
+        self.scratch: list[SSAValue] = list(args[count : len(buffers)])
+        self.env: dict[str, Index] = {}
+        self._levels: dict[str, int] = {}
+        self._fresh = 0
+        self._scopes = [_Scope(self.block)]
+        self.facts = facts.with_iteration(form.extents)
+        for symbol, value in zip(self.symbols, args[len(buffers) : len(buffers) + len(self.symbols)], strict=True):
+            self.bind(symbol, value)
+
+    def finish(self) -> FuncOp:
+        """End the function and return it."""
+        self.end()
+        return self.func
+
+    # -- symbols and expressions
+
+    def declare(self, extents: Mapping[str, DimLike]) -> None:
+        """New symbols of loops: each lies in [0, extent)."""
+        self.facts = self.facts.with_iteration(extents)
+
+    def fresh(self, stem: str) -> str:
+        """A name for a symbol that nothing else has."""
+        self._fresh += 1
+        return f"{stem}.{self._fresh}"
+
+    def bind(self, name: str, value: Index) -> None:
+        """From here on, in this block and those inside it, symbol `name` has this value."""
+        self.env[name] = value
+        self._levels[name] = len(self._scopes) - 1
+        known = self._scopes[-1].known
+        for expr in [e for e in known if name in e.symbols]:
+            del known[expr]
+
+    def at(self, expr: DimLike) -> SSAValue:
+        """The value of an expression over bound symbols; parts free of inner loops are computed outside them, once."""
+        expr = as_expr(expr)
+        ints = {name: value for name in expr.symbols if (value := self.known(self.env[name])) is not None}
+        expr = expr.substitute(ints)
+        if expr.is_const:
+            return self.index(expr.value)
+        parts: dict[int, DimExpr] = {}
+        top = max(self._levels[name] for name in expr.symbols)
+        for monomial, scale in expr.terms:
+            term = DimExpr(((monomial, scale),))
+            # The constant joins the innermost part, where an address may absorb it.
+            level = max((self._levels[name] for name in term.symbols), default=top)
+            parts[level] = parts.get(level, const(0)) + term
+        total, value = const(0), None
+        for level in sorted(parts):
+            total = total + parts[level]
+            scope = self._scopes[level]
+            found = scope.known.get(total)
+            if found is None:
+                with_block, self.block = self.block, scope.block
+                part = self._plain(parts[level])
+                found = part if value is None else self.add(value, part)
+                self.block = with_block
+                scope.known[total] = found
+            value = found
+        assert value is not None
+        return value
+
+    def _plain(self, expr: DimExpr) -> SSAValue:
+        if expr.is_const:
+            return self.index(expr.value)
+        if expr.is_symbol:
+            return self.index(self.env[str(expr)])
+        return self.value(ApplyOp(expr, {name: self.index(self.env[name]) for name in sorted(expr.symbols)}))
+
+    def lanes_at(self, expr: DimExpr, name: str, size: int) -> SSAValue:
+        """A vector of indices: the expression with symbol `name` at its value, that plus 1, and so on."""
+        start = self.at(sym(name))
+        ramp = self.value(IotaOp(size))
+        if self.known(start) != 0:
+            ramp = self.value(arith.AddiOp(ramp, self.broadcast(start, (size,))))
+        if expr.is_symbol:
+            return ramp
+        values = {other: ramp if other == name else self.index(self.env[other]) for other in sorted(expr.symbols)}
+        return self.value(ApplyOp(expr, values))
+
+    def offset_of(self, operand: Operand, point: Mapping[str, DimExpr] | None = None) -> DimExpr:
+        """The element offset of an operand's access, with iteration dims replaced by `point`, simplified."""
+        offset = self.facts.simplify(operand.kind.offset(operand.access.exprs))
+        return self.facts.simplify(offset.substitute(point)) if point else offset
+
+    # -- control; blocks remember what was computed in them
+
+    def _scoped(self, body: Body) -> Body:
+        def run(*args: SSAValue) -> Sequence[SSAValue] | None:
+            self._scopes.append(_Scope(self.block))
+            saved = dict(self.env), dict(self._levels)
+            try:
+                return body(*args)
+            finally:
+                self._scopes.pop()
+                self.env, self._levels = saved
+
+        return run
+
+    def loop(self, lower: Index, upper: Index, step: Index, body: Body, init: Sequence[SSAValue] = ()) -> tuple[SSAValue, ...]:
+        """`body(i, *carried)` returns the next carried values; a loop known to run once is only its body."""
+        lo, hi, by = self.known(lower), self.known(upper), self.known(step)
+        if lo is not None and hi is not None and by is not None:
+            if lo >= hi:
+                return tuple(init)
+            if lo + by >= hi:
+                return tuple(body(self.index(lo), *init) or ())
+        return super().loop(lower, upper, step, self._scoped(body), init)
+
+    def when(self, condition: SSAValue, then: Body, otherwise: Body | None = None) -> tuple[SSAValue, ...]:
+        return super().when(condition, self._scoped(then), None if otherwise is None else self._scoped(otherwise))
+
+    def for_dim(
+        self, name: str, lower: Index, upper: Index, step: Index, body: Body, init: Sequence[SSAValue] = ()
+    ) -> tuple[SSAValue, ...]:
+        """A loop that binds symbol `name`; `body(*carried)`."""
+
+        def run(i: SSAValue, *carried: SSAValue) -> Sequence[SSAValue] | None:
+            self.bind(name, i)
+            return body(*carried)
+
+        return self.loop(lower, upper, step, run, init)
+
+    def for_all(
+        self, dims: Sequence[tuple[str, DimLike, DimLike]], body: Body, init: Sequence[SSAValue] = ()
+    ) -> tuple[SSAValue, ...]:
+        """Nested loops over `(name, lower, upper)`, the last innermost; `body(*carried)`."""
+        if not dims:
+            return tuple(body(*init) or ())
+        (name, lower, upper), rest = dims[0], dims[1:]
+        return self.for_dim(name, self.at(lower), self.at(upper), 1, lambda *carried: self.for_all(rest, body, carried), init)
+
+    def for_points(self, dims: Sequence[tuple[str, DimExpr]], lower: Index, upper: Index, body: Body) -> None:
+        """Points `lower <= p < upper` of a row-major space of dims; each dim is bound to its place in turn. `body()`."""
+
+        def run(point: SSAValue) -> None:
+            rest: SSAValue = point
+            for position in range(len(dims) - 1, -1, -1):
+                name, extent = dims[position]
+                if extent == 1:
+                    self.bind(name, 0)
+                elif all(outer == 1 for _, outer in dims[:position]):
+                    self.bind(name, rest)  # what is left is in range
+                else:
+                    values = {"p": rest, **{s: self.env[s] for s in extent.symbols}}
+                    self.bind(name, self.apply(sym("p") % extent, values))
+                    rest = self.apply(sym("p") // extent, values)
+            body()
+
+        self.loop(lower, upper, 1, run)
+
+    def for_tiles(self, lower: Index, upper: Index, sizes: Sequence[int], body: Callable[[SSAValue, int], None]) -> None:
+        """Cover [lower, upper) by `body(start, size)`: as many of the first size as fit, then at most one of each further size.
+
+        Sizes fall and end in 1, each at least half of the one before, so that every rest is covered.
+        """
+        first = sizes[0]
+        lo, hi = self.known(lower), self.known(upper)
+        if first == 1:
+            self.loop(lower, upper, 1, lambda i: body(i, 1))
+            return
+        if lo is not None and hi is not None:
+            start = lo + (hi - lo) // first * first if hi > lo else lo
+            self.loop(lo, start, first, lambda i: body(i, first))
+            for size in sizes[1:]:
+                if hi - start >= size:
+                    body(self.index(start), size)
+                    start += size
+            return
+        size_of = self.sub(upper, lower)
+        whole = self.apply(sym("n") // first * first, {"n": size_of})
+        end = self.add(lower, whole)
+        self.loop(lower, end, first, lambda i: body(i, first))
+        # Halves of the rest: the bits of upper - end, from the top.
+        start = end
+        for size in sizes[1:]:
+            room = self.value(arith.CmpiOp(self.sub(upper, start), self.index(size), "sge"))
+            at = start
+
+            def tail(at: SSAValue = at, size: int = size) -> None:
+                body(at, size)
+
+            self.when(room, tail)
+            start = self.value(arith.SelectOp(room, self.add(start, size), start))
+
+    def partition_2d(self, rows: Index, columns: Index, units: tuple[int, int], prefer: str = "rows") -> tuple[SSAValue, ...]:
+        """This thread's rectangle: rows from, to, columns from, to."""
+        op = Partition2dOp(self.index(rows), self.index(columns), units, prefer)
+        self.op(op)
+        return op.row_lo, op.row_hi, op.column_lo, op.column_hi
+
+    # -- small helpers
+
+    def test(self, predicate: str, a: Index, b: Index) -> SSAValue:
+        """A comparison of two indices."""
+        return self.value(arith.CmpiOp(self.index(a), self.index(b), predicate))
+
+    def pick(self, condition: SSAValue, a: Index, b: Index) -> SSAValue:
+        return self.value(arith.SelectOp(condition, self.index(a), self.index(b)))
+
+    def maximum(self, a: Index, b: Index) -> SSAValue:
+        x, y = self.known(a), self.known(b)
+        if x is not None and y is not None:
+            return self.index(max(x, y))
+        return self.value(arith.MaxSIOp(self.index(a), self.index(b)))
+
+    def attribute(self, value: Attribute) -> SSAValue:
+        """The scalar constant of a typed attribute."""
+        if isinstance(value, FloatAttr):
+            return self.constant(value.value.data, value.type)
+        assert isinstance(value, IntegerAttr), value
+        return self.constant(value.value.data, value.type)
+
+
+def total(extents: Iterable[DimLike]) -> DimExpr:
+    """The number of points of a space."""
+    result = const(1)
+    for extent in extents:
+        result = result * extent
+    return result
