@@ -11,6 +11,12 @@ from rlx._version import __version__
 _MODULE_OF = {
     "BindError": "rlx_runtime.errors",
     "CacheError": "rlx_runtime.errors",
+    "Executable": "rlx_runtime",
+    "Lowered": "rlx.compiler",
+    "Options": "rlx.options",
+    "compile": "rlx.compiler",
+    "load": "rlx_runtime",
+    "lower": "rlx.compiler",
     "Dim": "rlx_frontends.dims",
     "Error": "rlx_runtime.errors",
     "LegalizeError": "rlx_runtime.errors",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -122,9 +122,39 @@ class Lowered:
             made["fixed"] = dict(self.fixed)
         return made
 
+    @cached_property
+    def stages(self) -> Mapping[str, str]:
+        """The text of every stage, printed when read."""
+        return _Stages(self)
+
     def compile(self) -> Executable:
-        """Native code for this lowering. TargetError if the target cannot run here."""
-        return backend(self.target).executable(self)  # pyright: ignore[reportAttributeAccessIssue]
+        """An executable for this lowering: valid for every shape in the dims' ranges. TargetError if the target cannot run here."""
+        if "kernel" not in self.modules:
+            from rlx.numpy_executable import NumpyExecutable
+
+            return NumpyExecutable(self.manifest, self.modules["lir"], self.stages)
+        from rlx_runtime import Executable, support_object
+
+        objects = backend(self.target).compile(self.modules["kernel"], self._machine, self.options.to_json())
+        return Executable(self.manifest, {"support.o": support_object(), **objects}, self.stages)
+
+
+class _Stages(Mapping[str, str]):
+    """Stage name to text."""
+
+    def __init__(self, lowered: Lowered) -> None:
+        self._lowered = lowered
+
+    def __getitem__(self, stage: str) -> str:
+        if stage not in self._lowered.modules:
+            raise KeyError(stage)
+        return self._lowered.as_text(stage)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lowered.modules)
+
+    def __len__(self) -> int:
+        return len(self._lowered.modules)
 
 
 def machine_options(target: str, options: Options) -> dict[str, Any]:

@@ -41,17 +41,32 @@ class Pipeline:
 
 _HIR = Stage(
     "hir",
+    passes=("rlx-cse", "rlx-dce"),
+    dialects=frozenset({"builtin", "func", "hir", "mir"}),
+)
+
+_MIR = Stage(
+    "mir",
     passes=(
+        "convert-hir-to-mir",
         "rlx-cse",
         "rlx-dce",
     ),
-    dialects=frozenset({"builtin", "func", "hir", "mir"}),
+    dialects=frozenset({"builtin", "func", "mir"}),
+)
+
+_LIR_DIALECTS = frozenset({"builtin", "lir", "arith", "math"})
+
+_LIR_NUMPY = Stage(
+    "lir",
+    passes=("convert-mir-to-lir", "lir-fuse-forms"),
+    dialects=_LIR_DIALECTS,
 )
 
 PIPELINES: dict[str, Pipeline] = {
     pipeline.name: pipeline
     for pipeline in (
-        Pipeline("cpu-default", "from HIR or MIR to kernels for the host's CPU", (_HIR,)),
-        Pipeline("numpy-default", "from HIR or MIR to what the NumPy executor runs", (_HIR,)),
+        Pipeline("cpu-default", "from HIR or MIR to kernels for the host's CPU", (_HIR, _MIR)),
+        Pipeline("numpy-default", "from HIR or MIR to what the NumPy executor runs", (_HIR, _MIR, _LIR_NUMPY)),
     )
 }

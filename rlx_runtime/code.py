@@ -58,7 +58,8 @@ class Code:
     def __init__(self, raw: Mapping[str, Any], objects: Mapping[str, bytes], stages: Mapping[str, str]) -> None:
         self.manifest = manifest = parse_manifest(raw)
         self.objects = dict(objects)
-        self.stages = dict(stages)
+        # Kept as given: the compiler's stages print themselves only when somebody reads them.
+        self.stages = stages
         if manifest.target != "cpu":
             raise TargetError(f"this runtime runs code for 'cpu', not for '{manifest.target}'", code="target")
         if missing := missing_features(manifest.features):

@@ -12,6 +12,7 @@ from xdsl.dialects import arith, scf
 from xdsl.dialects.builtin import IndexType, IntegerAttr, NoneAttr
 from xdsl.ir import Block, Operation, Region, SSAValue
 
+from rlx_backends.support.boundary import THREADS, boundary
 from rlx_backends.support.kernel_cache import KernelCache
 from rlx_dialects import kernel
 from rlx_dialects.dims import DimExpr, const, sym
@@ -19,7 +20,6 @@ from rlx_dialects.dims.facts import Facts
 from rlx_dialects.lir import (
     BufferType,
     ConstantOp,
-    DimInputOp,
     FormOp,
     PackedOp,
     ProgramOp,
@@ -33,14 +33,6 @@ from rlx_dialects.lir.structure import BOUNDARY
 from rlx_dialects.rlx import ConstraintAttr, declared_dims
 from rlx_passes.support.locations import location_of
 from rlx_runtime.errors import LowerError
-
-THREADS = "threads"
-"""The symbol of the team size in arena expressions."""
-
-
-def boundary(program: ProgramOp) -> list[Operation]:
-    """Buffers that the call passes, in the order of the manifest's list."""
-    return [op for op in program.block.ops if isinstance(op, (*BOUNDARY, ConstantOp)) and not isinstance(op, DimInputOp)]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, ModuleOp
 from xdsl.ir import Operation
 
-from rlx_backends.support.entry import boundary
+from rlx_backends.support.boundary import boundary
 from rlx_backends.support.plan_function import guards
 from rlx_dialects.dims.solve import SolveError, solve_symbols
 from rlx_dialects.lir import (

@@ -8,7 +8,7 @@ from xdsl.dialects import arith
 from xdsl.dialects.builtin import IndexType, IntegerAttr
 from xdsl.ir import Block, Operation, Region, SSAValue
 
-from rlx_backends.support.entry import THREADS
+from rlx_backends.support.boundary import THREADS
 from rlx_dialects import kernel
 from rlx_dialects.dims import DimExpr, const
 from rlx_dialects.dims.facts import Facts

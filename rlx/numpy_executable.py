@@ -1,0 +1,133 @@
+"""Calling a model that NumPy executes: the same checks, binding and calls as compiled code, with `run_lir` in place of it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.dialects.builtin import ModuleOp
+
+from rlx_backends.numpy.lir_executor import run_lir
+from rlx_backends.support.plan_function import guards
+from rlx_dialects.lir import programs
+from rlx_dialects.rlx import ConstraintAttr
+from rlx_runtime.binding import Bound
+from rlx_runtime.code import Plan
+from rlx_runtime.errors import BindError, PackageError, ShapeError
+from rlx_runtime.executable import Executable
+from rlx_runtime.fastcall import DECLINED
+from rlx_runtime.manifest import parse_manifest
+from rlx_runtime.signature import Signature
+from rlx_runtime.weights import check_weights, open_weights
+
+Array = NDArray[Any]
+
+
+class NumpyCode:
+    """A planned LIR module in the place of native code; nothing in it is shared memory or a thread."""
+
+    def __init__(self, manifest: Mapping[str, Any], module: ModuleOp, stages: Mapping[str, str]) -> None:
+        self.manifest = parse_manifest(manifest)
+        self.objects: dict[str, bytes] = {}
+        self.stages = dict(stages)
+        self.module = module
+        self._main = next(p for p in programs(module) if p.sym_name.data == "main")
+
+    def thread_limit(self) -> int:
+        return 1
+
+    def plan(self, dims: Mapping[str, int], threads: int) -> Plan:
+        """Shapes for these dims; ShapeError if they violate a guard."""
+        for guard in guards(self._main):
+            if not holds(guard, dims):
+                given = ", ".join(f"{name} = {value}" for name, value in dims.items())
+                text = f"{guard.lhs.data} {guard.relation.data} {guard.rhs.data}"
+                raise ShapeError(f"guard violated: {text} ({given})", code="guard")
+        arena = self._main.arena
+        return Plan(
+            dims=dict(dims),
+            values=np.array([dims[d.name] for d in self.manifest.dims], np.int64),
+            arena_bytes=0 if arena is None else arena.data.evaluate({"threads": 1, **dims}),
+            threads=1,
+            input_shapes=tuple(spec.concrete(dims) for spec in self.manifest.inputs),
+            output_shapes=tuple(spec.concrete(dims) for spec in self.manifest.outputs),
+            state_shapes=tuple(spec.concrete(dims) for spec in self.manifest.states),
+            manifest=self.manifest,
+        )
+
+
+def holds(guard: ConstraintAttr, dims: Mapping[str, int]) -> bool:
+    left, right = guard.lhs.data.evaluate(dims), guard.rhs.data.evaluate(dims)
+    return left <= right if guard.relation.data == "<=" else left == right
+
+
+class NumpyExecutable(Executable):
+    """An `Executable` of target "numpy". It cannot be saved: there is no code to put into a package."""
+
+    def __init__(self, manifest: Mapping[str, Any], module: ModuleOp, stages: Mapping[str, str]) -> None:
+        self._adopt(NumpyCode(manifest, module, stages), None, {})
+        if not self._manifest.params:
+            self._weights = {}
+
+    def _adopt(self, code: NumpyCode, weights: dict[str, Array] | None, fixed: Mapping[str, int]) -> None:
+        self._code = code  # pyright: ignore[reportAttributeAccessIssue, reportIncompatibleVariableOverride]
+        self._weights: dict[str, Array] | None = weights
+        self._bound = None
+        self._manifest = code.manifest
+        self._signature = Signature(code.manifest, fixed or code.manifest.fixed)
+        self._plans = OrderedDict()
+        self._specializations = OrderedDict()
+        self._simple = False
+        self._fast = _declined
+
+    def _derive(self, bound: Bound | None, fixed: Mapping[str, int], code: Any = None) -> Executable:
+        derived = NumpyExecutable.__new__(NumpyExecutable)
+        derived._adopt(code or self._code, self._weights, fixed)  # pyright: ignore[reportArgumentType]
+        return derived
+
+    @property
+    def is_bound(self) -> bool:
+        return self._weights is not None
+
+    def bind(self, weights: Any) -> Executable:
+        """Check the weights and run `@prepare` once; BindError as in `Executable.bind`."""
+        arrays = dict(check_weights(self._manifest.params, open_weights(weights)))
+        code: NumpyCode = self._code  # pyright: ignore[reportAssignmentType]
+        if any(p.sym_name.data == "prepare" for p in programs(code.module)):
+            dims = {d.name: 0 for d in self._manifest.dims}
+            arrays |= run_lir(code.module, arrays, dims, program="prepare")
+        derived = NumpyExecutable.__new__(NumpyExecutable)
+        derived._adopt(code, arrays, self._signature.fixed)
+        return derived
+
+    def save(self, path: Any, weights: str = "none") -> None:
+        raise PackageError("target 'numpy' has no code to save", code="no-code", hint="compile for target 'cpu'")
+
+    def _run(
+        self, given: Mapping[str, Any], out: Sequence[Array | None] | None, state: Mapping[str, Array] | None
+    ) -> list[Array]:
+        if self._weights is None:
+            raise BindError("the weights are not bound", code="unbound", hint="call bind(weights) first")
+        arrays = self._input_arrays(given)
+        plan = self._plan_of([array.shape for array in arrays], given)
+        states = self._state_arrays(state, plan)
+        results, _ = self._output_buffers(out, plan)
+        if states or out is not None:
+            self._check_disjoint(arrays, states, results if out is not None else [])
+        named = {spec.name: array for spec, array in zip(self.inputs, arrays, strict=True)}
+        named |= {spec.name: array for spec, array in zip(self.states, states, strict=True)}
+        code: NumpyCode = self._code  # pyright: ignore[reportAssignmentType]
+        found = run_lir(code.module, {**self._weights, **named}, plan.dims)
+        for spec, result in zip(self.outputs, results, strict=True):
+            result[...] = found[spec.name]
+        for spec, array in zip(self.states, states, strict=True):
+            array[...] = found[spec.name]
+        return results
+
+
+def _declined(*args: Any, **kwargs: Any) -> Any:
+    """There is no native fast path."""
+    return DECLINED
