@@ -14,7 +14,12 @@ PassFactory = Callable[[], "type[ModulePass]"]
 _PASSES: dict[str, tuple[str, ...]] = {
     "generic": ("rlx-cse", "rlx-dce"),
     "hir": ("convert-hir-to-mir",),
-    "mir": (),
+    "mir": (
+        "mir-canonicalize",
+        "mir-fuse-swiglu",
+        "mir-fuse-residual-norm",
+        "mir-fuse-matmul-bias-act",
+    ),
     "mir_to_lir": ("convert-mir-to-lir",),
     "lir": ("lir-fuse-forms",),
 }

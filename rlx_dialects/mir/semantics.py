@@ -151,7 +151,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 def constant(op: mir.ConstantOp, dims: Dims) -> Array:
     stored = np.frombuffer(op.value.data, numpy_dtype(op.result.type.element_type))
-    return np.broadcast_to(stored[0], op.shape) if op.is_splat() else stored.reshape(op.shape)
+    return np.broadcast_to(stored.reshape(()), op.shape) if op.is_splat() else stored.reshape(op.shape)
 
 
 def constant_of(array: Array, element_type: Attribute) -> mir.ConstantOp:

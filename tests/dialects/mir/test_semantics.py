@@ -372,6 +372,7 @@ def test_fused(n: int, dtype: str) -> None:
 
 def test_constants() -> None:
     np.testing.assert_array_equal(run(lambda: mir.ConstantOp.of([[1, 2], [3, 4]], "i8")), np.array([[1, 2], [3, 4]], np.int8))
+    assert run(lambda: mir.ConstantOp.of(-7, "i32")) == -7
     splat = mir.ConstantOp.of([0.5] * 3, "bf16")
     assert splat.is_splat()
     np.testing.assert_array_equal(evaluate(splat, {})[0].astype(float), [0.5] * 3)

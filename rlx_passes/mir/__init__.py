@@ -1,0 +1,1 @@
+"""Passes on MIR: canonical form, named fusions, hoisting of parameter work, specialization."""
