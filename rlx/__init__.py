@@ -35,11 +35,14 @@ _MODULE_OF = {
 }
 """Public name -> the module that defines it."""
 _RENAMED = {"pipelines": "PIPELINES"}
+_SUBMODULES = ("models",)
 
-__all__ = ["__version__", *_MODULE_OF]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["__version__", *_MODULE_OF, *_SUBMODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return import_module(f"rlx.{name}")
     try:
         module = _MODULE_OF[name]
     except KeyError:
