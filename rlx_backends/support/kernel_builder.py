@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr
 from xdsl.ir import Attribute, Block, SSAValue
 
+from rlx_backends.base import Scratch
 from rlx_dialects.dims import DimExpr, DimLike, as_expr, const, sym
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.kernel import builder
@@ -22,7 +24,8 @@ from rlx_dialects.kernel.functions import FuncOp
 from rlx_dialects.kernel.team import Partition2dOp
 from rlx_dialects.kernel.types import INDEX, ptr
 from rlx_dialects.kernel.vector import IotaOp
-from rlx_dialects.lir import AccessAttr, BufferType, FormOp, IndexOp, ReadOp
+from rlx_dialects.lir import AccessAttr, BufferType, FormOp, IndexOp, ReadOp, ScheduleAttr
+from rlx_dialects.lir.types import ARENA_ALIGNMENT, scalar_type
 
 Index = builder.Index
 Body = Callable[..., "Sequence[SSAValue] | None"]
@@ -70,42 +73,50 @@ def can_fault(form: FormOp) -> bool:
 
 
 class KernelBuilder(builder.KernelBuilder):
-    """Writes the `kernel.func` of `form`. `facts` are those of the program; the iteration dims are added here.
+    """Writes the `kernel.func` of `form` under `schedule`. `facts` are those of the program; the iteration dims are added here. `scratch` is what the
+    schedule asked for.
 
     `env` binds symbols (of the program, of iteration dims, of loops) to index values; `at` computes expressions over them, each part in the outermost
     loop that allows it.
     """
 
-    def __init__(self, name: str, form: FormOp, facts: Facts):
+    def __init__(
+        self, name: str, form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts, scratch: Sequence[Scratch] = ()
+    ):
+        self.name = name
         self.form = form
+        self.schedule = schedule
+        self.target = target
         self.symbols = form_symbols(form)
-        self.faults = can_fault(form)
-        buffers = [*form.ins, *form.extra, *form.outs, *form.scratch]
+        self.can_fault = can_fault(form)
+        self.scratch_count = len(scratch)
         kinds: list[BufferType] = []
-        for value in buffers:
+        for value in (*form.ins, *form.extra, *form.outs):
             assert isinstance(value.type, BufferType)
             kinds.append(value.type)
-        inputs: list[Attribute] = [ptr(kind.scalar_type) for kind in kinds]
-        inputs += [INDEX] * (len(self.symbols) + self.faults)
+        self.pointer_types = [ptr(kind.scalar_type) for kind in kinds]
+        self.pointer_types += [ptr(scalar_type(need.element_type), align=ARENA_ALIGNMENT) for need in scratch]
+        inputs: list[Attribute] = [*self.pointer_types, *[INDEX] * (len(self.symbols) + self.can_fault)]
         self.func = FuncOp(name, inputs)
         super().__init__(self.func)
         args = self.func.body.block.args
-        for arg, symbol in zip(args[len(buffers) :], self.symbols, strict=False):
+        pointers = len(self.pointer_types)
+        for arg, symbol in zip(args[pointers:], self.symbols, strict=False):
             arg.name_hint = symbol
-        self.item = args[-1] if self.faults else None
+        self.item = args[-1] if self.can_fault else None
         accesses = [*form.in_accesses, *form.extra_accesses, *form.out_accesses]
         count = len(accesses)
         operands = [Operand(i, args[i], kinds[i], accesses[i]) for i in range(count)]
         self.ins = operands[: len(form.ins)]
         self.extra = operands[len(form.ins) : len(form.ins) + len(form.extra)]
         self.outs = operands[len(form.ins) + len(form.extra) :]
-        self.scratch: list[SSAValue] = list(args[count : len(buffers)])
+        self.scratch: list[SSAValue] = list(args[count:pointers])
         self.env: dict[str, Index] = {}
         self._levels: dict[str, int] = {}
         self._fresh = 0
         self._scopes = [_Scope(self.block)]
         self.facts = facts.with_iteration(form.extents)
-        for symbol, value in zip(self.symbols, args[len(buffers) : len(buffers) + len(self.symbols)], strict=True):
+        for symbol, value in zip(self.symbols, args[pointers : pointers + len(self.symbols)], strict=True):
             self.bind(symbol, value)
 
     def finish(self) -> FuncOp:

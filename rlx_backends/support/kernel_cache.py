@@ -54,7 +54,9 @@ class KernelCache:
         found = self._found.get(key)
         if found is None:
             name = f"{form.name.split('.')[-1]}_{len(self._found)}"
-            found = self._found[key] = KernelBuilder(name, form, schedule, self.target, facts)
-            self.backend.schedules(form).lower(found, form, schedule)
+            schedules = self.backend.schedules(form)
+            scratch = schedules.scratch(form, schedule, self.target, facts)
+            found = self._found[key] = KernelBuilder(name, form, schedule, self.target, facts, scratch)
+            schedules.lower(found, form, schedule)
             self.functions.append(found.finish())
         return found

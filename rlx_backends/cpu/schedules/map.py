@@ -29,7 +29,7 @@ def choose(form: FormOp, target: Any, facts: Facts) -> Sequence[ScheduleAttr]:
     """One schedule: the dim of least cost along the vectors."""
     space = Space(form, facts)
     dims = space.collapse([it.symbol.data for it in form.group("parallel")])
-    lanes = min(UNROLL * target.vector_bytes // widest(form), target.vector_bytes)
+    lanes = min(UNROLL * target.vector_bits // 8 // widest(form), target.vector_bits // 8)
     if not dims:
         return [ScheduleAttr.get("vector", {"dim": StringAttr(""), "lanes": IntegerAttr(1, i64)})]
     best = min(reversed(dims), key=lambda dim: _cost(space, dim, lanes))
