@@ -21,7 +21,7 @@ _PASSES: dict[str, tuple[str, ...]] = {
         "mir-fuse-matmul-bias-act",
     ),
     "mir_to_lir": ("convert-mir-to-lir",),
-    "lir": ("lir-fuse-forms",),
+    "lir": ("lir-fuse-forms", "lir-plan-memory", "lir-verify-plan"),
 }
 """Folder -> the names of its passes. `mir/mir_fuse_swiglu.py` holds `mir-fuse-swiglu` as class `MirFuseSwigluPass`."""
 
