@@ -16,6 +16,7 @@ _PASSES: dict[str, tuple[str, ...]] = {
     "hir": ("convert-hir-to-mir",),
     "mir": (
         "mir-canonicalize",
+        "mir-fuse-attention",
         "mir-fuse-swiglu",
         "mir-fuse-residual-norm",
         "mir-fuse-matmul-bias-act",
