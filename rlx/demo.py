@@ -86,7 +86,7 @@ class Demo:
             textwrap.indent(str(self.fusion), "  "),
             "",
             f"memory for {count} x {length} tokens",
-            f"  {_mib(memory['arena'])} arena, {_mib(memory['unshared'])} without sharing: the plan saves {_mib(memory['saved'])}",
+            f"  {_mib(memory['arena'])} arena, {_mib(memory['unshared'])} unshared: the plan saves {_mib(memory['saved'])}",
             f"  {_mib(memory['packed'])} of prepared weights",
         ]
         return "\n".join(lines)

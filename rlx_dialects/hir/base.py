@@ -249,7 +249,7 @@ def _text(value: Attribute) -> str:
         case ShapeAttr():
             return f"[{', '.join(map(str, value.data))}]"
         case DenseArrayBase():
-            return ints_text(value.get_values())  # pyright: ignore[reportAttributeAccessIssue]
+            return ints_text(as_ints(value))
         case DimExprAttr():
             return str(value.data)
         case _:
@@ -266,6 +266,11 @@ def integer(value: int) -> IntegerAttr:
 
 def integers(values: Sequence[int]) -> DenseArrayBase:
     return DenseArrayBase.from_list(i64, list(values))
+
+
+def as_ints(value: DenseArrayBase) -> tuple[int, ...]:
+    """The inverse of `integers`."""
+    return tuple(value.get_values())  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @lru_cache(maxsize=4096)

@@ -10,7 +10,7 @@ from xdsl.irdl import irdl_op_definition, operand_def, prop_def, result_def, var
 
 from rlx_dialects.dims import DimExpr, DimLike, const
 from rlx_dialects.dims.facts import Facts
-from rlx_dialects.hir.base import HirOp, dim, integer, integers, shape
+from rlx_dialects.hir.base import HirOp, as_ints, dim, integer, integers, shape
 from rlx_dialects.hir.infer import (
     broadcast,
     dim_list,
@@ -67,8 +67,13 @@ class TransposeOp(HirOp):
     def __init__(self, x: SSAValue, perm: Sequence[int], *, facts: Facts | None = None):
         self._init([x], {"perm": integers(perm)}, facts)
 
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axis of x that each axis of the result is."""
+        return as_ints(self.perm)
+
     def infer(self, facts: Facts) -> Sequence[TensorType]:
-        x, perm = tensor_type(self.x), self.perm.get_values()  # pyright: ignore[reportAttributeAccessIssue]
+        x, perm = tensor_type(self.x), self.axes
         if sorted(perm) != list(range(x.rank)):
             raise problem(f"perm {list(perm)} is not a permutation of the {x.rank} axes of x")
         return (tensor([x.dims[axis] for axis in perm], x.element_type),)

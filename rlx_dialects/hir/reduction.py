@@ -7,7 +7,7 @@ from xdsl.ir import SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, result_def
 
 from rlx_dialects.dims.facts import Facts
-from rlx_dialects.hir.base import HirOp, integer, integers
+from rlx_dialects.hir.base import HirOp, as_ints, integer, integers
 from rlx_dialects.hir.infer import ONE, expect_float, expect_rank_at_least, expect_word, normal_axis, problem
 from rlx_dialects.rlx import TensorType, dtypes, tensor, tensor_type
 
@@ -40,7 +40,7 @@ class ReduceOp(HirOp):
     def normal_axes(self) -> tuple[int, ...]:
         """The axes counted from the front, ascending."""
         rank = tensor_type(self.x).rank
-        axes = self.axes.get_values()  # pyright: ignore[reportAttributeAccessIssue]
+        axes = as_ints(self.axes)
         return tuple(sorted(normal_axis(axis, rank) for axis in axes))
 
     def infer(self, facts: Facts) -> Sequence[TensorType]:

@@ -339,7 +339,7 @@ SEMANTICS: dict[type[Operation], Semantics] = {
     hir.DecoderBlockOp: _named(_decoder_block),
     hir.ReduceOp: _reduce,
     hir.ReshapeOp: lambda op, dims, x: x.reshape(extents(op.shape.data, dims)),
-    hir.TransposeOp: lambda op, dims, x: x.transpose(op.perm.get_values()),
+    hir.TransposeOp: lambda op, dims, x: x.transpose(op.axes),
     hir.SliceOp: _slice,
     hir.ConcatOp: lambda op, dims, *values: np.concatenate(values, axis=op.normal_axis),
     hir.BroadcastOp: lambda op, dims, x: np.broadcast_to(x, extents(op.shape.data, dims)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from xdsl.ir import Operation, SSAValue
 
@@ -12,7 +13,7 @@ from rlx_dialects.dims import DimExpr, const
 from rlx_dialects.rlx import dtypes
 from rlx_passes.hir.lowering import Lowering
 
-Rule = Callable[[Lowering, Operation], Sequence[SSAValue]]
+Rule = Callable[[Lowering, Any], Sequence[SSAValue]]
 
 
 def _linear(low: Lowering, op: hir.LinearOp) -> Sequence[SSAValue]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from xdsl.ir import Operation, SSAValue
 
 from rlx_dialects import hir, mir
 from rlx_passes.hir.lowering import Lowering
 
-Rule = Callable[[Lowering, Operation], Sequence[SSAValue]]
+Rule = Callable[[Lowering, Any], Sequence[SSAValue]]
 
 _UNARY: dict[type[Operation], type[mir.UnaryOp]] = {
     hir.NegOp: mir.NegOp, hir.AbsOp: mir.AbsOp, hir.ExpOp: mir.ExpOp, hir.LogOp: mir.LogOp, hir.SqrtOp: mir.SqrtOp,
@@ -68,7 +69,7 @@ def _reshape(low: Lowering, op: hir.ReshapeOp) -> Sequence[SSAValue]:
 
 
 def _transpose(low: Lowering, op: hir.TransposeOp) -> Sequence[SSAValue]:
-    return [low.transpose(op.x, op.perm.get_values())]
+    return [low.transpose(op.x, op.axes)]
 
 
 def _broadcast(low: Lowering, op: hir.BroadcastOp) -> Sequence[SSAValue]:
