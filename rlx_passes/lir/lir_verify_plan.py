@@ -150,7 +150,7 @@ class _Checker:
             for result in op.results:
                 self._buffer(op, result)
             if isinstance(op, IfOp):
-                self._operand(_Use(op, op.flag, True, False, "flag", None), state, None)
+                self._operand(_Use(op, op.flag, True, False, "flag", None), state, self.facts)
                 branches = [{root: written.copy() for root, written in state.items()} for _ in op.regions]
                 for region, branch in zip(op.regions, branches, strict=True):
                     self._block(region.block, branch)
@@ -160,7 +160,7 @@ class _Checker:
                 self._block(op.condition.block, state)
                 self._block(op.body.block, {root: written.copy() for root, written in state.items()})
             elif isinstance(op, ConditionOp):
-                self._operand(_Use(op, op.flag, True, False, "flag", None), state, None)
+                self._operand(_Use(op, op.flag, True, False, "flag", None), state, self.facts)
             elif isinstance(op, CopyOp):
                 uses = [_Use(op, op.source, True, False, "source", None), _Use(op, op.target, False, True, "target", None)]
                 self._touch(op, uses, state, self.facts)
