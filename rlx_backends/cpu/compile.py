@@ -1,0 +1,146 @@
+"""LLVM text to an object file: parse and code generation only, no optimization pipeline, cached on disk.
+
+The text is already in the shape that the machine wants (explicit vectors, fused operations, no redundant loops): LLVM's passes
+find nothing in it but cost as much time again. Code generation runs at level 1; level 0 does not keep values in registers.
+
+A cached object is a file named by the SHA-256 of everything it depends on, and starts with the SHA-256 of its contents: a file
+that was damaged is compiled anew. Files appear atomically, so processes may share the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import llvmlite.binding as llvm
+import platformdirs
+
+from rlx_backends.cpu.target import CpuTarget
+from rlx_runtime.errors import CacheError, LowerError
+
+_CODEGEN_LEVEL = 1
+_FORMAT = "rlx object 1"
+_DIGEST_BYTES = 32
+
+
+@lru_cache(maxsize=1)
+def _initialize() -> None:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    llvm.initialize_native_asmparser()  # without it inline assembly ends the process
+
+
+@lru_cache(maxsize=8)
+def target_machine(target: CpuTarget) -> llvm.TargetMachine:
+    """LLVM's target machine for objects: position independent, as packages are loaded anywhere."""
+    _initialize()
+    return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+        cpu=target.name, features=target.feature_text, opt=_CODEGEN_LEVEL, reloc="pic", codemodel="small"
+    )
+
+
+def parse(text: str, target: CpuTarget) -> llvm.ModuleRef:
+    """The module of an LLVM text, verified. LowerError quotes LLVM's complaint: it means that the emitter is wrong."""
+    _initialize()
+    try:
+        module = llvm.parse_assembly(text)
+        module.verify()
+    except RuntimeError as error:
+        raise LowerError(f"LLVM refuses the emitted code: {error}", code="llvm") from error
+    module.triple = llvm.get_process_triple()
+    module.data_layout = str(target_machine(target).target_data)
+    return module
+
+
+def compile_text(text: str, target: CpuTarget) -> bytes:
+    """The object file of an LLVM text, from the cache if it is there."""
+    key = object_key(text, target)
+    cached = read_cached(key)
+    if cached is None:
+        cached = target_machine(target).emit_object(parse(text, target))
+        write_cached(key, cached)
+    return cached
+
+
+def assembly(text: str, target: CpuTarget) -> str:
+    """The machine code of an LLVM text in readable form."""
+    return target_machine(target).emit_assembly(parse(text, target))
+
+
+# -- the cache
+
+
+def cache_folder() -> Path:
+    """`RLX_CACHE_DIR`, else the user's cache folder."""
+    return Path(os.environ.get("RLX_CACHE_DIR") or platformdirs.user_cache_dir("rlx")) / "objects"
+
+
+def object_key(text: str, target: CpuTarget) -> str:
+    """What an object depends on, as one hash."""
+    major, minor, patch = llvm.llvm_version_info
+    compiler = f"{_FORMAT} llvm {major}.{minor}.{patch} level {_CODEGEN_LEVEL}"
+    parts = (compiler, llvm.get_process_triple(), target.name, target.feature_text)
+    digest = hashlib.sha256("\0".join(parts).encode())
+    digest.update(b"\0" + text.encode())
+    return digest.hexdigest()
+
+
+def read_cached(key: str) -> bytes | None:
+    """The object stored under a key; None if there is none or if it is damaged, in which case it is removed."""
+    path = cache_folder() / f"{key}.o"
+    try:
+        stored = path.read_bytes()
+    except OSError:
+        return None
+    digest, data = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
+    if hashlib.sha256(data).digest() == digest:
+        return data
+    path.unlink(missing_ok=True)
+    return None
+
+
+def write_cached(key: str, data: bytes) -> None:
+    """Store an object. A folder that cannot be written is an error only if `RLX_CACHE_DIR` names it."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(data).digest() + data)
+            os.replace(name, folder / f"{key}.o")
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        if os.environ.get("RLX_CACHE_DIR"):
+            raise CacheError(f"cannot write to the cache folder {folder}: {error}", hint="set RLX_CACHE_DIR") from error
+
+
+# -- running what was compiled
+
+
+class LoadedObject:
+    """An object file in memory; its functions can be called as long as this lives."""
+
+    def __init__(self, data: bytes):
+        _initialize()
+        machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(jit=True)
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(data))
+        self._engine.finalize_object()
+
+    def address(self, name: str) -> int:
+        """The address of an exported function; KeyError if there is none."""
+        found = self._engine.get_function_address(name)
+        if not found:
+            raise KeyError(name)
+        return found
+
+
+def load_object(data: bytes) -> LoadedObject:
+    """For tests and tools; executables are loaded by the runtime."""
+    return LoadedObject(data)

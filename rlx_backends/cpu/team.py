@@ -1,0 +1,294 @@
+"""The team of threads, and the two functions of a program that the runtime calls (call ABI of ARCHITECTURE.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from xdsl.ir import Operation
+
+from rlx_backends.llvm.emitter import symbol
+from rlx_backends.llvm.function import FunctionEmitter
+from rlx_dialects.kernel.functions import ArenaOp, BufferOp, DimOp, EntryOp, GuardOp, PlanOp, PlanResultOp
+from rlx_dialects.kernel.team import BarrierOp, FaultOp, NumThreadsOp, Partition2dOp, PartitionOp, ThreadIdOp
+
+CONTEXT = "ptr %call, i32 %tid, i32 %nthreads"
+CONTEXT_OPS = (ThreadIdOp, NumThreadsOp, PartitionOp, Partition2dOp, BarrierOp, FaultOp)
+
+# Offsets in rlx_call.
+_BUFFERS, _DIMS, _ARENA, _BARRIER, _STATUS = 8, 16, 24, 32, 40
+_INTERRUPTED = 3
+
+# Line t holds thread t's arrival counter. Line 0 also says, at bytes 4 and 8, whether the call was interrupted: thread 0 looks
+# before it arrives, so that all threads decide alike; two places, because it may have arrived at the next barrier already
+# when the others read, but never at the one after.
+_BARRIER_TEXT = f"""\
+define internal i1 @rlx.barrier({CONTEXT}) noinline nounwind {{
+entry:
+  %status.p = getelementptr inbounds i8, ptr %call, i64 {_STATUS}
+  %status = load ptr, ptr %status.p, align 8
+  %alone = icmp eq i32 %nthreads, 1
+  br i1 %alone, label %single, label %team
+single:
+  %code1 = load atomic i64, ptr %status monotonic, align 8
+  %stop1 = icmp eq i64 %code1, {_INTERRUPTED}
+  ret i1 %stop1
+team:
+  %lines.p = getelementptr inbounds i8, ptr %call, i64 {_BARRIER}
+  %lines = load ptr, ptr %lines.p, align 8
+  %mine.at = shl i32 %tid, 6
+  %mine.at64 = zext i32 %mine.at to i64
+  %mine = getelementptr inbounds i8, ptr %lines, i64 %mine.at64
+  %count = load i32, ptr %mine, align 64
+  %arrived = add i32 %count, 1
+  %odd = and i32 %arrived, 1
+  %odd64 = zext i32 %odd to i64
+  %flags = getelementptr inbounds i8, ptr %lines, i64 4
+  %flag = getelementptr inbounds i32, ptr %flags, i64 %odd64
+  %first = icmp eq i32 %tid, 0
+  br i1 %first, label %look, label %arrive
+look:
+  %code = load atomic i64, ptr %status monotonic, align 8
+  %stop = icmp eq i64 %code, {_INTERRUPTED}
+  %stop32 = zext i1 %stop to i32
+  store atomic i32 %stop32, ptr %flag monotonic, align 4
+  br label %arrive
+arrive:
+  store atomic i32 %arrived, ptr %mine release, align 4
+  br label %next
+next:
+  %t = phi i32 [ 0, %arrive ], [ %t1, %there ]
+  %other.at = shl i32 %t, 6
+  %other.at64 = zext i32 %other.at to i64
+  %other = getelementptr inbounds i8, ptr %lines, i64 %other.at64
+  br label %wait
+wait:
+  %seen = load atomic i32, ptr %other acquire, align 4
+  %ahead = sub i32 %seen, %arrived
+  %is.there = icmp sge i32 %ahead, 0
+  br i1 %is.there, label %there, label %pause
+pause:
+  call void @llvm.x86.sse2.pause()
+  br label %wait
+there:
+  %t1 = add i32 %t, 1
+  %more = icmp ult i32 %t1, %nthreads
+  br i1 %more, label %next, label %done
+done:
+  %said = load atomic i32, ptr %flag monotonic, align 4
+  %interrupted = icmp ne i32 %said, 0
+  ret i1 %interrupted
+}}
+"""
+
+_FAULT_TEXT = f"""\
+define internal void @rlx.fault(ptr %call, i64 %code, i64 %item, i64 %d0, i64 %d1, i64 %d2, i64 %d3) noinline cold nounwind {{
+entry:
+  %status.p = getelementptr inbounds i8, ptr %call, i64 {_STATUS}
+  %status = load ptr, ptr %status.p, align 8
+  %swap = cmpxchg ptr %status, i64 0, i64 %code monotonic monotonic
+  %won = extractvalue {{ i64, i1 }} %swap, 1
+  br i1 %won, label %write, label %done
+write:
+  %p1 = getelementptr inbounds i64, ptr %status, i64 1
+  store i64 %item, ptr %p1, align 8
+  %p2 = getelementptr inbounds i64, ptr %status, i64 2
+  store i64 %d0, ptr %p2, align 8
+  %p3 = getelementptr inbounds i64, ptr %status, i64 3
+  store i64 %d1, ptr %p3, align 8
+  %p4 = getelementptr inbounds i64, ptr %status, i64 4
+  store i64 %d2, ptr %p4, align 8
+  %p5 = getelementptr inbounds i64, ptr %status, i64 5
+  store i64 %d3, ptr %p5, align 8
+  br label %done
+done:
+  ret void
+}}
+"""
+
+# Tries every a that divides the team; the largest share of a grid of units is ceil(rows / a) · ceil(columns / b).
+_GRID_TEXT = """\
+define internal i64 @rlx.grid(i64 %rows, i64 %columns, i64 %threads, i1 %prefer.rows) noinline nounwind {
+entry:
+  br label %next
+next:
+  %a = phi i64 [ 1, %entry ], [ %a1, %step ]
+  %best = phi i64 [ 1, %entry ], [ %best1, %step ]
+  %cost = phi i64 [ 9223372036854775807, %entry ], [ %cost1, %step ]
+  %rest = urem i64 %threads, %a
+  %divides = icmp eq i64 %rest, 0
+  br i1 %divides, label %try, label %step
+try:
+  %b = udiv i64 %threads, %a
+  %r0 = add i64 %rows, %a
+  %r1 = sub i64 %r0, 1
+  %r = udiv i64 %r1, %a
+  %c0 = add i64 %columns, %b
+  %c1 = sub i64 %c0, 1
+  %c = udiv i64 %c1, %b
+  %share = mul i64 %r, %c
+  %less = icmp ult i64 %share, %cost
+  %equal = icmp eq i64 %share, %cost
+  %tie = and i1 %equal, %prefer.rows
+  %better = or i1 %less, %tie
+  %best.t = select i1 %better, i64 %a, i64 %best
+  %cost.t = select i1 %better, i64 %share, i64 %cost
+  br label %step
+step:
+  %best1 = phi i64 [ %best, %next ], [ %best.t, %try ]
+  %cost1 = phi i64 [ %cost, %next ], [ %cost.t, %try ]
+  %a1 = add i64 %a, 1
+  %more = icmp ule i64 %a1, %threads
+  br i1 %more, label %next, label %done
+done:
+  ret i64 %best1
+}
+"""
+
+
+def thread_id(f: FunctionEmitter, op: ThreadIdOp) -> None:
+    f.define(op.result, [f.emit("zext i32 %tid to i64")])
+
+
+def num_threads(f: FunctionEmitter, op: NumThreadsOp) -> None:
+    in_plan = isinstance(_function_of(op), PlanOp)
+    f.define(op.result, ["%nthreads" if in_plan else f.emit("zext i32 %nthreads to i64")])
+
+
+def _function_of(op: Operation) -> Operation | None:
+    parent = op.parent_op()
+    while parent is not None and not isinstance(parent, EntryOp | PlanOp):
+        parent = parent.parent_op()
+    return parent
+
+
+def _units(f: FunctionEmitter, extent: str, unit: int) -> str:
+    if unit == 1:
+        return extent
+    return f.emit(f"udiv i64 {f.emit(f'add i64 {extent}, {unit - 1}')}, {unit}")
+
+
+def _share(f: FunctionEmitter, units: str, unit: int, extent: str, rank: str, ranks: str) -> tuple[str, str]:
+    """The bounds of share `rank` of `ranks`, in elements."""
+    start = f.emit(f"udiv i64 {f.emit(f'mul i64 {units}, {rank}')}, {ranks}")
+    following = f.emit(f"add i64 {rank}, 1")
+    end = f.emit(f"udiv i64 {f.emit(f'mul i64 {units}, {following}')}, {ranks}")
+    if unit == 1:
+        return start, end
+    low = f.emit(f"mul nsw i64 {start}, {unit}")
+    high = f.emit(f"mul nsw i64 {end}, {unit}")
+    return low, f.elementwise_intrinsic("smin", "i64", 0, high, extent)
+
+
+def partition(f: FunctionEmitter, op: PartitionOp) -> None:
+    extent, unit = f.scalar(op.extent), op.unit.value.data
+    rank, ranks = f.emit("zext i32 %tid to i64"), f.emit("zext i32 %nthreads to i64")
+    low, high = _share(f, _units(f, extent, unit), unit, extent, rank, ranks)
+    f.define(op.lo, [low])
+    f.define(op.hi, [high])
+
+
+def partition2d(f: FunctionEmitter, op: Partition2dOp) -> None:
+    row_unit, column_unit = (int(unit) for unit in op.units.get_values())
+    rows, columns = f.scalar(op.rows), f.scalar(op.columns)
+    rank, ranks = f.emit("zext i32 %tid to i64"), f.emit("zext i32 %nthreads to i64")
+    row_units, column_units = _units(f, rows, row_unit), _units(f, columns, column_unit)
+    grid = f.module.helper("rlx.grid", _GRID_TEXT)
+    prefer = "true" if op.prefer.data == "rows" else "false"
+    row_ranks = f.emit(f"call i64 {grid}(i64 {row_units}, i64 {column_units}, i64 {ranks}, i1 {prefer})")
+    column_ranks = f.emit(f"udiv i64 {ranks}, {row_ranks}")
+    row_rank, column_rank = f.emit(f"udiv i64 {rank}, {column_ranks}"), f.emit(f"urem i64 {rank}, {column_ranks}")
+    bounds = (
+        *_share(f, row_units, row_unit, rows, row_rank, row_ranks),
+        *_share(f, column_units, column_unit, columns, column_rank, column_ranks),
+    )
+    for result, bound in zip(op.results, bounds):
+        f.define(result, [bound])
+
+
+def barrier(f: FunctionEmitter, op: BarrierOp) -> None:
+    f.module.declare("llvm.x86.sse2.pause", "void", [])
+    interrupted = f.emit(f"call i1 {f.module.helper('rlx.barrier', _BARRIER_TEXT)}({CONTEXT})")
+    if op.interruptible:
+        go_on = f.label("go")
+        f.branch_if(interrupted, f.early_exit(), go_on)
+        f.start_block(go_on)
+
+
+def fault(f: FunctionEmitter, op: FaultOp) -> None:
+    report, done = f.label("fault"), f.label("go")
+    f.branch_if(f.scalar(op.condition), report, done)
+    f.start_block(report)
+    details = [f.scalar(value) for value in op.details]
+    details += ["0"] * (4 - len(details))
+    arguments = ", ".join(f"i64 {value}" for value in (str(op.code.value.data), f.scalar(op.item), *details))
+    f.line(f"call void {f.module.helper('rlx.fault', _FAULT_TEXT)}(ptr %call, {arguments})")
+    f.branch(done)
+    f.start_block(done)
+
+
+# -- entry and plan
+
+
+def _field(f: FunctionEmitter, offset: int) -> str:
+    """A pointer that the call holds; the same all through the call."""
+    return f.emit(f"load ptr, ptr {f.emit(f'getelementptr inbounds i8, ptr %call, i64 {offset}')}, align 8, !invariant.load !3")
+
+
+def buffer(f: FunctionEmitter, op: BufferOp) -> None:
+    place = f.emit(f"getelementptr inbounds ptr, ptr {_field(f, _BUFFERS)}, i64 {op.number.value.data}")
+    f.define(op.result, [f.emit(f"load ptr, ptr {place}, align 8, !invariant.load !3")])
+
+
+def arena(f: FunctionEmitter, op: ArenaOp) -> None:
+    f.define(op.result, [f.emit(f"getelementptr inbounds i8, ptr {_field(f, _ARENA)}, i64 {f.scalar(op.offset)}")])
+
+
+def dim(f: FunctionEmitter, op: DimOp) -> None:
+    dims = "%dims" if isinstance(_function_of(op), PlanOp) else _field(f, _DIMS)
+    place = f.emit(f"getelementptr inbounds i64, ptr {dims}, i64 {op.number.value.data}")
+    f.define(op.result, [f.emit(f"load i64, ptr {place}, align 8, !invariant.load !3")])
+
+
+def guard(f: FunctionEmitter, op: GuardOp) -> None:
+    violated, go_on = f.label("violated"), f.label("go")
+    f.branch_if(f.scalar(op.condition), go_on, violated)
+    f.start_block(violated)
+    f.line(f"ret i32 {1 + op.number.value.data}")
+    f.start_block(go_on)
+
+
+def plan_result(f: FunctionEmitter, op: PlanResultOp) -> None:
+    place = f.emit(f"getelementptr inbounds i64, ptr %out, i64 {op.number.value.data}")
+    f.line(f"store i64 {f.scalar(op.value)}, ptr {place}, align 8")
+
+
+def entry(f: FunctionEmitter, op: EntryOp) -> None:
+    _program(f, op, CONTEXT)
+
+
+def plan(f: FunctionEmitter, op: PlanOp) -> None:
+    _program(f, op, "ptr %dims, i64 %nthreads, ptr %out")
+
+
+def _program(f: FunctionEmitter, op: EntryOp | PlanOp, parameters: str) -> None:
+    f.body(op.body.block)
+    f.line("ret i32 0")
+    head = f"define i32 {symbol(op.sym_name.data)}({parameters}) {f.target.function_attributes} {{"
+    f.lines[:] = [head, "entry:", *f.allocas, *f.lines, *f.early_exit_block(), "}"]
+
+
+HANDLERS: dict[type[Operation], Callable[..., None]] = {
+    ThreadIdOp: thread_id,
+    NumThreadsOp: num_threads,
+    PartitionOp: partition,
+    Partition2dOp: partition2d,
+    BarrierOp: barrier,
+    FaultOp: fault,
+    BufferOp: buffer,
+    ArenaOp: arena,
+    DimOp: dim,
+    GuardOp: guard,
+    PlanResultOp: plan_result,
+    EntryOp: entry,
+    PlanOp: plan,
+}

@@ -1,0 +1,36 @@
+"""What the shared emitter must know of a target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from xdsl.ir import Operation
+
+if TYPE_CHECKING:
+    from rlx_backends.llvm.function import FunctionEmitter
+
+Handler: TypeAlias = "Callable[[FunctionEmitter, Operation], None]"
+MathFunction: TypeAlias = "Callable[..., str]"
+"""`(f, *registers) -> register`, on registers of the native width."""
+
+
+@dataclass(frozen=True)
+class TargetEmission:
+    """A target's part in the emission.
+
+    `lanes` is the native vector width in 32-bit elements. `math` maps an op class and an LLVM element type (`float` or
+    `double`) to the code of that function on native registers. `handlers` adds or overrides op handlers. `context` are the
+    hidden leading parameters of functions that use an op of `context_ops`, directly or through calls: LLVM parameters
+    such as `ptr %call`.
+    """
+
+    lanes: int
+    features: frozenset[str] = frozenset()
+    math: Mapping[tuple[type[Operation], str], MathFunction] = field(default_factory=dict)
+    handlers: Mapping[type[Operation], Handler] = field(default_factory=dict)
+    context: str = ""
+    context_ops: tuple[type[Operation], ...] = ()
+    function_attributes: str = "nounwind"
+    """Attributes of every function, as they stand after the parameter list."""
