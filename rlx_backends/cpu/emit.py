@@ -1,4 +1,4 @@
-"""The CPU's part of the emission: the team of threads, the entry and plan functions of the call ABI, dot products, the math table.
+"""The CPU's part of the emission: the team of threads, the entry and plan functions of the call ABI, dot products, math.
 
 Functions that need the call get it as three hidden parameters: the `rlx_call`, the number of this thread, and of all threads.
 """
@@ -30,6 +30,10 @@ def emission(target: CpuTarget) -> TargetEmission:
         handlers={**team.HANDLERS, OuterDotOp: outer_dot},
         context=team.CONTEXT,
         context_ops=team.CONTEXT_OPS,
+        native_casts=frozenset(
+            name for name, feature in (("f16", "f16c"), ("bf16", "avx512bf16")) if feature in target.features
+        ),
+        fma="fma" if "fma" in target.features else "fmuladd",
         # Without it LLVM halves 512-bit vectors on CPUs where they lower the clock.
         function_attributes=f'nounwind "prefer-vector-width"="{target.vector_bits}"',
     )

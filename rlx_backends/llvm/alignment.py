@@ -48,12 +48,8 @@ class Multiples:
             return unit if value is owner.lo else gcd(unit, self.of(owner.extent))
         if isinstance(owner, Partition2dOp):
             rows, columns = (int(unit) for unit in owner.units.get_values())
-            return {
-                owner.row_lo: rows,
-                owner.row_hi: gcd(rows, self.of(owner.rows)),
-                owner.column_lo: columns,
-                owner.column_hi: gcd(columns, self.of(owner.columns)),
-            }[value]
+            bounds = (rows, gcd(rows, self.of(owner.rows)), columns, gcd(columns, self.of(owner.columns)))
+            return bounds[owner.results.index(value)]
         if isinstance(owner, ApplyOp):
             values = dict(zip((name.data for name in owner.names.data), owner.values))
             return self._of_expr(owner.expr.data, values)

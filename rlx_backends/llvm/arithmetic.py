@@ -1,7 +1,7 @@
 """Element-wise ops, one native register at a time: `arith`, `math`, `kernel.cmp/select/cast/apply`.
 
-Each function gets the op, the width of the register (0: a scalar) and the operand registers, and returns the result register.
-Elements come from the types of the op, never its shape, so that the same code serves scalar regions over vectors.
+Each function gets the op, the LLVM element type to compute in, the width of the register (0: a scalar) and the operand registers,
+and returns the result register. Shapes of the op do not matter, so that the same code serves scalar regions over vectors.
 
 Where the IR leaves a choice: the sign of a zero that `maximumf` and its kin return is either's; `fastmath<nnan>` on them drops a
 NaN on the left instead of keeping it; integer division by zero gives zero instead of a trap, and so does its remainder.
@@ -14,30 +14,21 @@ from typing import TypeAlias
 
 from xdsl.dialects import arith, math
 from xdsl.dialects.utils.fast_math import FastMathFlag
-from xdsl.ir import Attribute, Operation
+from xdsl.ir import Operation
 
 from rlx_backends.llvm import casts
 from rlx_backends.llvm.function import FunctionEmitter
 from rlx_backends.llvm.values import float_literal, is_literal, llvm_type, register_type, splat, suffix
 from rlx_dialects.dims import DimExpr
 from rlx_dialects.kernel.elementwise import ApplyOp, CastOp, CmpOp, SelectOp
-from rlx_dialects.kernel.types import element_of, is_float
+from rlx_dialects.kernel.types import element_of
 
-Elementwise: TypeAlias = "Callable[[FunctionEmitter, Operation, int, list[str]], str]"
-
-
-def element(op: Operation) -> str:
-    """The LLVM element type of the result."""
-    return llvm_type(element_of(op.results[0].type))
-
-
-def operand_element(op: Operation) -> Attribute:
-    return element_of(op.operands[-1].type)
+Elementwise: TypeAlias = "Callable[[FunctionEmitter, Operation, str, int, list[str]], str]"
 
 
 def binary(instruction: str) -> Elementwise:
-    def emit(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
-        return f.emit(f"{instruction} {register_type(element(op), width)} {r[0]}, {r[1]}")
+    def emit(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
+        return f.emit(f"{instruction} {register_type(element, width)} {r[0]}, {r[1]}")
 
     return emit
 
@@ -50,33 +41,23 @@ def _flags(op: Operation) -> str:
 
 
 def float_binary(instruction: str) -> Elementwise:
-    def emit(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
-        _arithmetic_float(f, op)
-        return f.emit(f"{instruction} {_flags(op)}{register_type(element(op), width)} {r[0]}, {r[1]}")
+    def emit(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
+        return f.emit(f"{instruction} {_flags(op)}{register_type(element, width)} {r[0]}, {r[1]}")
 
     return emit
 
 
-def _arithmetic_float(f: FunctionEmitter, op: Operation) -> None:
-    if element(op)[0] == "i":
-        raise f.error(op, f"no arithmetic on {element_of(op.results[0].type)}", "extend the operands to f32 first")
-
-
-def negf(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
-    _arithmetic_float(f, op)
-    return f.emit(f"fneg {_flags(op)}{register_type(element(op), width)} {r[0]}")
+def negf(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
+    return f.emit(f"fneg {_flags(op)}{register_type(element, width)} {r[0]}")
 
 
 def intrinsic(name: str, poison_flag: bool = False) -> Elementwise:
     """`llvm.<name>`; with `poison_flag` the intrinsic takes a last `i1 false` (no operand makes the result poison)."""
 
-    def emit(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
-        type_ = element(op)
-        if is_float(element_of(op.results[0].type)):
-            _arithmetic_float(f, op)
-        result = register_type(type_, width)
+    def emit(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
+        result = register_type(element, width)
         arguments = [(result, register) for register in r] + ([("i1", "false")] if poison_flag else [])
-        return f.intrinsic(f"llvm.{name}.{suffix(type_, width)}", result, arguments)
+        return f.intrinsic(f"llvm.{name}.{suffix(element, width)}", result, arguments)
 
     return emit
 
@@ -87,8 +68,8 @@ def intrinsic(name: str, poison_flag: bool = False) -> Elementwise:
 def extremum(greater: bool, keep_nan: bool) -> Elementwise:
     predicate = "ogt" if greater else "olt"
 
-    def emit(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
-        type_ = register_type(element(op), width)
+    def emit(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
+        type_ = register_type(element, width)
         mask = register_type("i1", width)
         x, y = r
         fastmath = op.properties.get("fastmath")
@@ -117,16 +98,16 @@ def division(instruction: str) -> Elementwise:
     signed = instruction[0] == "s"
     remainder = instruction.endswith("rem")
 
-    def emit(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
-        type_, mask = register_type(element(op), width), register_type("i1", width)
-        zero, one = splat("0", element(op), width), splat("1", element(op), width)
+    def emit(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
+        type_, mask = register_type(element, width), register_type("i1", width)
+        zero, one = splat("0", element, width), splat("1", element, width)
         n, d = r
-        if is_literal(d) and d[0] != "<" and d not in (zero, splat("-1", element(op), width)):
+        if is_literal(d) and d[0] != "<" and d not in (zero, splat("-1", element, width)):
             return f.emit(f"{instruction} {type_} {n}, {d}")
         no_divisor = f.emit(f"icmp eq {type_} {d}, {zero}")
         if signed:
             # The smallest integer over -1 traps too: divide by 1 and negate.
-            minus = f.emit(f"icmp eq {type_} {d}, {splat('-1', element(op), width)}")
+            minus = f.emit(f"icmp eq {type_} {d}, {splat('-1', element, width)}")
             special = f.emit(f"or {mask} {no_divisor}, {minus}")
         else:
             minus, special = "", no_divisor
@@ -143,10 +124,10 @@ def division(instruction: str) -> Elementwise:
 def rounded_division(up: bool) -> Elementwise:
     """Signed division rounded to minus (or plus) infinity."""
 
-    def emit(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
-        type_, mask = register_type(element(op), width), register_type("i1", width)
-        zero = splat("0", element(op), width)
-        quotient = division("sdiv")(f, op, width, r)
+    def emit(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
+        type_, mask = register_type(element, width), register_type("i1", width)
+        zero = splat("0", element, width)
+        quotient = division("sdiv")(f, op, element, width, r)
         product = f.emit(f"mul {type_} {quotient}, {r[1]}")
         inexact = f.emit(f"icmp ne {type_} {product}, {r[0]}")
         nonzero = f.emit(f"icmp ne {type_} {r[1]}, {zero}")
@@ -159,22 +140,21 @@ def rounded_division(up: bool) -> Elementwise:
     return emit
 
 
-def ceildivui(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
-    type_, mask = register_type(element(op), width), register_type("i1", width)
-    quotient = division("udiv")(f, op, width, r)
+def ceildivui(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
+    type_, mask = register_type(element, width), register_type("i1", width)
+    quotient = division("udiv")(f, op, element, width, r)
     product = f.emit(f"mul {type_} {quotient}, {r[1]}")
     inexact = f.emit(f"icmp ne {type_} {product}, {r[0]}")
-    nonzero = f.emit(f"icmp ne {type_} {r[1]}, {splat('0', element(op), width)}")
+    nonzero = f.emit(f"icmp ne {type_} {r[1]}, {splat('0', element, width)}")
     step = f.emit(f"and {mask} {inexact}, {nonzero}")
     return f.emit(f"add {type_} {quotient}, {f.emit(f'zext {mask} {step} to {type_}')}")
 
 
-def ipowi(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
+def ipowi(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
     """Square and multiply over the bits of the exponent; a negative exponent gives 1/x truncated, and 0 for x = 0."""
-    scalar = element(op)
-    bits = int(scalar[1:])
-    type_, mask = register_type(scalar, width), register_type("i1", width)
-    zero, one, minus = (splat(n, scalar, width) for n in ("0", "1", "-1"))
+    bits = int(element[1:])
+    type_, mask = register_type(element, width), register_type("i1", width)
+    zero, one, minus = (splat(n, element, width) for n in ("0", "1", "-1"))
     base, exponent = r
     result = one
     power, rest = base, exponent
@@ -198,85 +178,63 @@ def ipowi(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
 # -- comparison and selection
 
 
-def cmpi(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
+def cmpi(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
     assert isinstance(op, arith.CmpiOp)
     predicate = arith.CMPI_COMPARISON_OPERATIONS[op.predicate.value.data]
-    return f.emit(f"icmp {predicate} {register_type(llvm_type(operand_element(op)), width)} {r[0]}, {r[1]}")
+    return f.emit(f"icmp {predicate} {register_type(element, width)} {r[0]}, {r[1]}")
 
 
-def cmpf(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
+def cmpf(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
     assert isinstance(op, arith.CmpfOp)
     predicate = arith.CMPF_COMPARISON_OPERATIONS[op.predicate.value.data]
-    return f.emit(f"fcmp {predicate} {register_type(llvm_type(operand_element(op)), width)} {r[0]}, {r[1]}")
+    return f.emit(f"fcmp {predicate} {register_type(element, width)} {r[0]}, {r[1]}")
 
 
-def cmp(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
+def cmp(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
     assert isinstance(op, CmpOp)
-    type_ = operand_element(op)
-    if is_float(type_) and llvm_type(type_) == "i8":
-        raise f.error(op, f"no comparison of {type_}", "extend the operands to f32 first")
-    instruction = "fcmp" if is_float(type_) else "icmp"
-    return f.emit(f"{instruction} {op.predicate.data} {register_type(llvm_type(type_), width)} {r[0]}, {r[1]}")
+    instruction = "fcmp" if element in ("float", "double") else "icmp"
+    return f.emit(f"{instruction} {op.predicate.data} {register_type(element, width)} {r[0]}, {r[1]}")
 
 
-def select(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
-    type_ = register_type(element(op), width)
+def select(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
+    type_ = register_type(element, width)
     return f.emit(f"select {register_type('i1', width)} {r[0]}, {type_} {r[1]}, {type_} {r[2]}")
 
 
 def select_whole(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
     """`arith.select` of vectors by one scalar condition."""
-    type_ = register_type(element(op), width)
+    type_ = register_type(llvm_type(element_of(op.results[0].type)), width)
     return f.emit(f"select i1 {r[0]}, {type_} {r[1]}, {type_} {r[2]}")
 
 
 # -- math
 
 
-def fma(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
-    _arithmetic_float(f, op)
-    return f.elementwise_intrinsic("fma", element(op), width, *r)
+def fma(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
+    return f.elementwise_intrinsic("fma", element, width, *r)
 
 
-def rsqrt(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
-    type_ = element(op)
-    root = f.elementwise_intrinsic("sqrt", type_, width, *r)
-    return f.emit(f"fdiv {register_type(type_, width)} {splat(float_literal(1.0, type_), type_, width)}, {root}")
+def rsqrt(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
+    root = f.elementwise_intrinsic("sqrt", element, width, *r)
+    return f.emit(f"fdiv {register_type(element, width)} {splat(float_literal(1.0, element), element, width)}, {root}")
 
 
-def function(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
-    """A function of the target's math table, on registers of the native width; f16 and bf16 go through f32."""
-    type_ = element(op)
-    computed = "float" if type_ in ("half", "bfloat") else type_
-    code = f.target.math.get((type(op), computed))
+def function(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
+    """A function of the target's math table, on registers of the native width."""
+    code = f.target.math.get((type(op), element))
     if code is None:
         raise f.error(op, f"the target has no such function of {element_of(op.results[0].type)}")
     native = f.target.lanes
-    wide: list[str] = []
-    for register in r:
-        if computed != type_:
-            register = f.emit(f"fpext {register_type(type_, width)} {register} to {register_type(computed, width)}")
-        if width == 0:
-            register = f.emit(f"insertelement {register_type(computed, native)} poison, {computed} {register}, i64 0")
-            # Lanes that do not matter must not be slow: a denormal or a NaN there costs nothing, undefined bits may.
-            register = f.shuffle(register, register, computed, native, [0] * native)
-        elif width < native:
-            register = f.shuffle(register, register, computed, width, [lane % width for lane in range(native)])
-        wide.append(register)
-    result = code(f, *wide)
+    result = code(f, *(f.repeat(register, element, width, native) for register in r))
     if width == 0:
-        result = f.emit(f"extractelement {register_type(computed, native)} {result}, i64 0")
-    else:
-        result = f.resize(result, computed, native, width)
-    if computed != type_:
-        result = f.emit(f"fptrunc {register_type(computed, width)} {result} to {register_type(type_, width)}")
-    return result
+        return f.emit(f"extractelement {register_type(element, native)} {result}, i64 0")
+    return f.resize(result, element, native, width)
 
 
 # -- index arithmetic
 
 
-def apply(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
+def apply(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
     assert isinstance(op, ApplyOp)
     registers = dict(zip((name.data for name in op.names.data), r))
     return expand(f, op.expr.data, registers, width)
@@ -323,12 +281,25 @@ def _atom(f: FunctionEmitter, atom: tuple[str, DimExpr, DimExpr], registers: dic
     return f.emit(f"add {type_} {quotient}, {f.emit(f'sext {mask} {negative} to {type_}')}")
 
 
-def cast(f: FunctionEmitter, op: Operation, width: int, r: list[str]) -> str:
+def cast(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
     kind = op.kind.data if isinstance(op, CastOp) else op.name.removeprefix("arith.")
     source, result = element_of(op.operands[0].type), element_of(op.results[0].type)
     if kind == "index_cast":
         kind = "extsi" if llvm_type(result) == "i64" else "trunci"
     return casts.convert(f, kind, r[0], source, result, width)
+
+
+def emit_elementwise(f: FunctionEmitter, op: Operation, width: int, registers: list[str]) -> str:
+    """One element-wise op on registers of one width. Narrow floats compute in f32 and round once."""
+    emit = ELEMENTWISE[type(op)]
+    result = element_of(op.results[0].type)
+    operand = element_of(op.operands[-1].type) if op.operands else result
+    if emit is cast or emit is select or not casts.is_narrow(operand):
+        element = result if emit is select else operand
+        return emit(f, op, llvm_type(element), width, registers)
+    wide = [casts.widen(f, register, operand, width) for register in registers]
+    value = emit(f, op, "float", width, wide)
+    return casts.narrow(f, value, result, width) if casts.is_narrow(result) else value
 
 
 ELEMENTWISE: dict[type[Operation], Elementwise] = {

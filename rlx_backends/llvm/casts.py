@@ -1,49 +1,66 @@
-"""Conversions between element types, one register at a time."""
+"""Conversions between element types, one register at a time.
+
+Narrow floats (f16, bf16, f8) are held as their bits and meet everything else through f32.
+"""
 
 from __future__ import annotations
 
-from xdsl.dialects.builtin import Float8E4M3FNType, f16, f32
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import BFloat16Type, Float8E4M3FNType, Float8E5M2Type, Float16Type, f64
 from xdsl.ir import Attribute
 
 from rlx_backends.llvm.function import FunctionEmitter
 from rlx_backends.llvm.values import float_literal, llvm_type, register_type, splat
-from rlx_dialects.kernel.types import bit_size
 
-_INSTRUCTIONS = {"extsi": "sext", "extui": "zext", "trunci": "trunc", "extf": "fpext", "truncf": "fptrunc"}
+_INTEGERS = {"extsi": "sext", "extui": "zext", "trunci": "trunc"}
+
+
+@dataclass(frozen=True)
+class _Format:
+    """A narrow float: bits, mantissa bits, exponent bias, and the codes of what is too large and of NaN."""
+
+    bits: int
+    mantissa: int
+    bias: int
+    largest: int
+    overflow: int
+    nan: int
+
+
+_FORMATS: dict[type[Attribute], _Format] = {
+    Float16Type: _Format(16, 10, 15, 0x7BFF, 0x7C00, 0x7E00),
+    BFloat16Type: _Format(16, 7, 127, 0x7F7F, 0x7F80, 0x7FC0),
+    Float8E5M2Type: _Format(8, 2, 15, 0x7B, 0x7C, 0x7E),
+    # No infinity: what is too large is NaN.
+    Float8E4M3FNType: _Format(8, 3, 7, 0x7E, 0x7F, 0x7F),
+}
+
+
+def is_narrow(type_: Attribute) -> bool:
+    return type(type_) in _FORMATS
 
 
 def convert(f: FunctionEmitter, kind: str, register: str, source: Attribute, result: Attribute, width: int) -> str:
     """`kernel.cast <kind>` of one register."""
     if kind == "bitcast":
-        from_type, to_type = register_type(llvm_type(source), width), register_type(llvm_type(result), width)
-        return register if from_type == to_type else f.emit(f"bitcast {from_type} {register} to {to_type}")
-    if kind in ("extsi", "extui", "trunci"):
-        return _plain(f, _INSTRUCTIONS[kind], register, llvm_type(source), llvm_type(result), width)
-    # Arithmetic on f8 happens in f32; f16 and bf16 are wide enough for no integer bound, so they convert through f32 too.
-    if _is_f8(source):
-        register, source = _from_f8(f, register, source, width), f32
-        if source == result:
-            return register
-        if kind == "extf" and bit_size(result) < 32:
-            kind = "truncf"
-    if kind == "extf":
-        return _plain(f, "fpext", register, llvm_type(source), llvm_type(result), width)
-    if kind == "truncf":
-        if not _is_f8(result):
-            return _plain(f, "fptrunc", register, llvm_type(source), llvm_type(result), width)
-        if bit_size(source) < 32:
-            register = _plain(f, "fpext", register, llvm_type(source), "float", width)
-        elif bit_size(source) > 32:
-            register = _plain(f, "fptrunc", register, llvm_type(source), "float", width)
-        return _to_f8(f, register, result, width)
+        return _plain(f, "bitcast", register, llvm_type(source), llvm_type(result), width)
+    if kind in _INTEGERS:
+        return _plain(f, _INTEGERS[kind], register, llvm_type(source), llvm_type(result), width)
     if kind in ("sitofp", "uitofp"):
-        if _is_f8(result):
-            return _to_f8(f, _plain(f, kind, register, llvm_type(source), "float", width), result, width)
-        return _plain(f, kind, register, llvm_type(source), llvm_type(result), width)
+        computed = "double" if result == f64 else "float"
+        register = _plain(f, kind, register, llvm_type(source), computed, width)
+        return narrow(f, register, result, width) if is_narrow(result) else register
     element = llvm_type(source)
-    if element in ("half", "bfloat"):
-        register, element = _plain(f, "fpext", register, element, "float", width), "float"
-    return _to_integer(f, kind == "fptosi", register, element, llvm_type(result), width)
+    if is_narrow(source):
+        register, element = widen(f, register, source, width), "float"
+    if kind in ("fptosi", "fptoui"):
+        return _to_integer(f, kind == "fptosi", register, element, llvm_type(result), width)
+    if is_narrow(result):
+        if element == "double":
+            register = _to_odd_float(f, register, width)
+        return narrow(f, register, result, width)
+    return _plain(f, kind.replace("extf", "fpext").replace("truncf", "fptrunc"), register, element, llvm_type(result), width)
 
 
 def _plain(f: FunctionEmitter, instruction: str, register: str, source: str, result: str, width: int) -> str:
@@ -63,57 +80,77 @@ def _to_integer(f: FunctionEmitter, signed: bool, x: str, element: str, result: 
         return splat(float_literal(value, element), element, width)
 
     def integer(value: int) -> str:
-        return splat("true" if result == "i1" and value else "false" if result == "i1" else str(value), result, width)
+        return splat(("true" if value else "false") if result == "i1" else str(value), result, width)
 
     converted = f.emit(f"{'fptosi' if signed else 'fptoui'} {floats} {x} to {integers}")
     above = f.emit(f"fcmp oge {floats} {x}, {bound(float(high + 1))}")
     below = f.emit(f"fcmp olt {floats} {x}, {bound(float(low))}")
     nan = f.emit(f"fcmp uno {floats} {x}, {x}")
-    # Integers are printed signed or unsigned alike: LLVM takes the bits.
     chosen = f.emit(f"select {mask} {above}, {integers} {integer(high)}, {integers} {converted}")
     chosen = f.emit(f"select {mask} {below}, {integers} {integer(low)}, {integers} {chosen}")
     return f.emit(f"select {mask} {nan}, {integers} {integer(0)}, {integers} {chosen}")
 
 
-# -- f8
+def _to_odd_float(f: FunctionEmitter, x: str, width: int) -> str:
+    """f64 to f32 towards zero, with the last bit set if anything was cut: a second rounding then errs no more than one would."""
+    words = register_type("i64", width)
+    cut = 29
+    bits = f.emit(f"bitcast {register_type('double', width)} {x} to {words}")
+    rest = f.emit(f"and {words} {bits}, {splat(str((1 << cut) - 1), 'i64', width)}")
+    inexact = f.emit(f"icmp ne {words} {rest}, {splat('0', 'i64', width)}")
+    sticky = f.emit(f"select {register_type('i1', width)} {inexact}, {words} {splat(str(1 << cut), 'i64', width)}, {words} "
+                    f"{splat('0', 'i64', width)}")  # fmt: skip
+    kept = f.emit(f"and {words} {bits}, {splat(str(-(1 << cut)), 'i64', width)}")
+    odd = f.emit(f"bitcast {words} {f.emit(f'or {words} {kept}, {sticky}')} to {register_type('double', width)}")
+    return f.emit(f"fptrunc {register_type('double', width)} {odd} to {register_type('float', width)}")
 
 
-def _is_f8(type_: Attribute) -> bool:
-    return bit_size(type_) == 8 and llvm_type(type_) == "i8" and type_.name.startswith("f8")
+# -- narrow floats
 
 
-def _from_f8(f: FunctionEmitter, x: str, source: Attribute, width: int) -> str:
-    """f8 bits to f32, exactly."""
-    bytes_, words, floats = (register_type(t, width) for t in ("i8", "i32", "float"))
-    if not isinstance(source, Float8E4M3FNType):  # e5m2 is the upper byte of an f16
-        halves = register_type("i16", width)
-        wide = f.emit(f"zext {bytes_} {x} to {halves}")
-        shifted = f.emit(f"shl {halves} {wide}, {splat('8', 'i16', width)}")
-        half = f.emit(f"bitcast {halves} {shifted} to {register_type(llvm_type(f16), width)}")
-        return f.emit(f"fpext {register_type('half', width)} {half} to {floats}")
+def widen(f: FunctionEmitter, x: str, type_: Attribute, width: int) -> str:
+    """The bits of a narrow float to f32, exactly."""
+    words, floats = register_type("i32", width), register_type("float", width)
 
     def word(value: int) -> str:
         return splat(str(value), "i32", width)
 
-    wide = f.emit(f"zext {bytes_} {x} to {words}")
-    magnitude = f.emit(f"and {words} {wide}, {word(0x7F)}")
-    # Exponent and mantissa in their f32 places, 120 binades too low; the product is exact, for denormals too.
-    shifted = f.emit(f"shl {words} {magnitude}, {word(20)}")
-    small = f.emit(f"bitcast {words} {shifted} to {floats}")
-    value = f.emit(f"fmul {floats} {small}, {splat(float_literal(2.0**120, 'float'), 'float', width)}")
-    is_nan = f.emit(f"icmp eq {words} {magnitude}, {word(0x7F)}")
+    form = _FORMATS[type(type_)]
+    if isinstance(type_, Float16Type) and "f16" in f.target.native_casts:
+        half = f.emit(f"bitcast {register_type('i16', width)} {x} to {register_type('half', width)}")
+        return f.emit(f"fpext {register_type('half', width)} {half} to {floats}")
+    wide = f.emit(f"zext {register_type(f'i{form.bits}', width)} {x} to {words}")
+    if isinstance(type_, BFloat16Type):  # the upper half of an f32
+        return f.emit(f"bitcast {words} {f.emit(f'shl {words} {wide}, {word(16)}')} to {floats}")
+    if isinstance(type_, Float8E5M2Type) and "f16" in f.target.native_casts:  # the upper byte of an f16
+        bits = f.emit(f"trunc {words} {f.emit(f'shl {words} {wide}, {word(8)}')} to {register_type('i16', width)}")
+        half = f.emit(f"bitcast {register_type('i16', width)} {bits} to {register_type('half', width)}")
+        return f.emit(f"fpext {register_type('half', width)} {half} to {floats}")
+    magnitude = f.emit(f"and {words} {wide}, {word((1 << (form.bits - 1)) - 1)}")
+    # Exponent and mantissa in their f32 places, some binades too low; the product is exact, for denormals too.
+    small = f.emit(f"bitcast {words} {f.emit(f'shl {words} {magnitude}, {word(23 - form.mantissa)}')} to {floats}")
+    value = f.emit(f"fmul {floats} {small}, {splat(float_literal(2.0 ** (127 - form.bias), 'float'), 'float', width)}")
+    mask = register_type("i1", width)
+    if form.overflow != form.nan:
+        is_large = f.emit(f"icmp ugt {words} {magnitude}, {word(form.largest)}")
+        infinity = splat("0x7FF0000000000000", "float", width)
+        value = f.emit(f"select {mask} {is_large}, {floats} {infinity}, {floats} {value}")
+    is_nan = f.emit(f"icmp ugt {words} {magnitude}, {word(form.overflow if form.overflow != form.nan else form.largest)}")
     nan = splat("0x7FF8000000000000", "float", width)
-    value = f.emit(f"select {register_type('i1', width)} {is_nan}, {floats} {nan}, {floats} {value}")
-    sign = f.emit(f"shl {words} {wide}, {word(24)}")
-    signed = f.emit(f"bitcast {words} {sign} to {floats}")
-    return f.elementwise_intrinsic("copysign", "float", width, value, signed)
+    value = f.emit(f"select {mask} {is_nan}, {floats} {nan}, {floats} {value}")
+    sign = f.emit(f"shl {words} {wide}, {word(32 - form.bits)}")
+    return f.elementwise_intrinsic("copysign", "float", width, value, f.emit(f"bitcast {words} {sign} to {floats}"))
 
 
-def _to_f8(f: FunctionEmitter, x: str, result: Attribute, width: int) -> str:
-    """f32 to f8 bits, rounded to nearest even once. Too large: NaN in e4m3fn, which has no infinity; infinity in e5m2."""
-    mantissa, bias = (3, 7) if isinstance(result, Float8E4M3FNType) else (2, 15)
-    largest, overflow = (0x7E, 0x7F) if mantissa == 3 else (0x7B, 0x7C)
-    words, floats, mask = (register_type(t, width) for t in ("i32", "float", "i1"))
+def narrow(f: FunctionEmitter, x: str, type_: Attribute, width: int) -> str:
+    """f32 to the bits of a narrow float, rounded to nearest even once."""
+    form = _FORMATS[type(type_)]
+    words, floats, mask = register_type("i32", width), register_type("float", width), register_type("i1", width)
+    codes = register_type(f"i{form.bits}", width)
+    native = {Float16Type: ("f16", "half"), BFloat16Type: ("bf16", "bfloat")}.get(type(type_), ("", ""))
+    if native[0] in f.target.native_casts:
+        rounded = f.emit(f"fptrunc {floats} {x} to {register_type(native[1], width)}")
+        return f.emit(f"bitcast {register_type(native[1], width)} {rounded} to {codes}")
 
     def word(value: int) -> str:
         return splat(str(value), "i32", width)
@@ -124,20 +161,21 @@ def _to_f8(f: FunctionEmitter, x: str, result: Attribute, width: int) -> str:
     bits = op(f"bitcast {floats} {x} to {words}")
     magnitude = op(f"and {words} {bits}, {word(0x7FFFFFFF)}")
     # Normal results: add just under half a unit, plus the parity bit, then shift the mantissa and rebias.
-    cut = 23 - mantissa
+    cut = 23 - form.mantissa
     parity = op(f"and {words} {op(f'lshr {words} {magnitude}, {word(cut)}')}, {word(1)}")
     rounded = op(f"add {words} {op(f'add {words} {magnitude}, {word((1 << (cut - 1)) - 1)}')}, {parity}")
-    normal = op(f"sub {words} {op(f'lshr {words} {rounded}, {word(cut)}')}, {word((127 - bias) << mantissa)}")
-    # Denormal results: adding a power of two whose last mantissa bit weighs one unit rounds in the adder.
-    magic = 2.0 ** (23 + 1 - bias - mantissa)
-    absolute = op(f"bitcast {words} {magnitude} to {floats}")
-    added = op(f"fadd {floats} {absolute}, {splat(float_literal(magic, 'float'), 'float', width)}")
-    denormal = op(f"sub {words} {op(f'bitcast {floats} {added} to {words}')}, {word((127 + 24 - bias - mantissa) << 23)}")
-    is_small = op(f"icmp ult {words} {magnitude}, {word((127 + 1 - bias) << 23)}")
-    code = op(f"select {mask} {is_small}, {words} {denormal}, {words} {normal}")
-    too_large = op(f"icmp sgt {words} {code}, {word(largest)}")
-    code = op(f"select {mask} {too_large}, {words} {word(overflow)}, {words} {code}")
+    code = op(f"sub {words} {op(f'lshr {words} {rounded}, {word(cut)}')}, {word((127 - form.bias) << form.mantissa)}")
+    if form.bias != 127:
+        # Denormal results: adding a power of two whose last mantissa bit weighs one unit rounds in the adder.
+        exponent = 24 - form.bias - form.mantissa
+        absolute = op(f"bitcast {words} {magnitude} to {floats}")
+        added = op(f"fadd {floats} {absolute}, {splat(float_literal(2.0**exponent, 'float'), 'float', width)}")
+        denormal = op(f"sub {words} {op(f'bitcast {floats} {added} to {words}')}, {word((127 + exponent) << 23)}")
+        is_small = op(f"icmp ult {words} {magnitude}, {word((127 + 1 - form.bias) << 23)}")
+        code = op(f"select {mask} {is_small}, {words} {denormal}, {words} {code}")
+    too_large = op(f"icmp sgt {words} {code}, {word(form.largest)}")
+    code = op(f"select {mask} {too_large}, {words} {word(form.overflow)}, {words} {code}")
     is_nan = op(f"icmp ugt {words} {magnitude}, {word(0x7F800000)}")
-    code = op(f"select {mask} {is_nan}, {words} {word(0x7F if mantissa == 3 else 0x7E)}, {words} {code}")
-    sign = op(f"and {words} {op(f'lshr {words} {bits}, {word(24)}')}, {word(0x80)}")
-    return op(f"trunc {words} {op(f'or {words} {code}, {sign}')} to {register_type('i8', width)}")
+    code = op(f"select {mask} {is_nan}, {words} {word(form.nan)}, {words} {code}")
+    sign = op(f"and {words} {op(f'lshr {words} {bits}, {word(32 - form.bits)}')}, {word(1 << (form.bits - 1))}")
+    return op(f"trunc {words} {op(f'or {words} {code}, {sign}')} to {codes}")

@@ -16,7 +16,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 
 from rlx_backends.llvm import function, memory, reductions, vectors
-from rlx_backends.llvm.arithmetic import ELEMENTWISE, select_whole
+from rlx_backends.llvm.arithmetic import ELEMENTWISE, emit_elementwise, select_whole
 from rlx_backends.llvm.function import FunctionEmitter
 from rlx_backends.llvm.target import TargetEmission
 from rlx_backends.llvm.values import Value
@@ -136,7 +136,7 @@ def _step(f: FunctionEmitter, op: Operation) -> Callable[[int], str]:
     """A function that emits register number i of an element-wise op or a load."""
     if isinstance(op, LoadOp):
         return memory.load_plan(f, op)
-    emit = ELEMENTWISE[type(op)]
+    emit = emit_elementwise
     _, shape, widths, _ = f.pieces(op.results[0])
     if isinstance(op, arith.SelectOp) and shape and not shape_of(op.cond.type):
         emit = select_whole

@@ -133,6 +133,14 @@ class FunctionEmitter:
             return register
         return self.shuffle(register, register, element, width, [lane if lane < width else -1 for lane in range(new)])
 
+    def repeat(self, register: str, element: str, width: int, new: int) -> str:
+        """A register of `new` lanes that repeats the lanes of a narrower one, or a scalar."""
+        if width == 0:
+            return self.splat(register, element, new)
+        if width == new:
+            return register
+        return self.shuffle(register, register, element, width, [lane % width for lane in range(new)])
+
     def lane(self, value: Value, index: int) -> str:
         """One element of a 1-D vector as a scalar."""
         if value.lanes:

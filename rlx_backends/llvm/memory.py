@@ -23,7 +23,7 @@ from rlx_dialects.kernel.pointers import AllocaOp, OffsetOp, PrefetchOp, PtrCast
 from rlx_dialects.kernel.types import byte_size, element_of, ptr_type, shape_of
 from rlx_dialects.kernel.vector import BroadcastOp, ExtractOp, OuterDotOp, OuterFmaOp
 
-_ZERO = {"float": "0.0", "double": "0.0", "half": "0.0", "bfloat": "0.0", "i1": "false"}
+_ZERO = {"float": "0.0", "double": "0.0"}
 
 
 def wants_lanes_only(value: SSAValue) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from xdsl.dialects import arith
-from xdsl.ir import Operation
+from xdsl.ir import Operation, SSAValue
 
-from rlx_backends.llvm.arithmetic import ELEMENTWISE, extremum
+from rlx_backends.llvm import casts
+from rlx_backends.llvm.arithmetic import ELEMENTWISE, emit_elementwise, extremum
 from rlx_backends.llvm.function import FunctionEmitter
 from rlx_backends.llvm.memory import wants_lanes_only
 from rlx_backends.llvm.values import register_type
@@ -20,7 +21,6 @@ _FLOAT: dict[str, type[Operation]] = {
     "maxnumf": arith.MaxnumfOp,
     "minnumf": arith.MinnumfOp,
 }
-_INT = {"add": "add", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
 _INT_INTRINSICS = {"maxsi": "smax", "minsi": "smin", "maxui": "umax", "minui": "umin"}
 
 Tuple = list[str]
@@ -28,21 +28,18 @@ Combine = Callable[[Tuple, Tuple, int], Tuple]
 """`(first, second, width) -> combined` on tuples of registers of one width."""
 
 
-def combiner(f: FunctionEmitter, op: ReduceOp) -> Combine:
-    type_ = element_of(op.source.type)
-    element = f[op.source].type
+def combiner(f: FunctionEmitter, op: ReduceOp, element: str) -> Combine:
     kind = op.kind.data
-    if is_float(type_) and element == "i8":
-        raise f.error(op, f"no reduction of {type_}", "extend the operand to f32 first")
+    floats = is_float(element_of(op.source.type))
 
     def combine(first: Tuple, second: Tuple, width: int) -> Tuple:
         registers = [first[0], second[0]]
         if kind in _FLOAT:
             emit = extremum(greater=kind.startswith("max"), keep_nan=kind in ("maximumf", "minimumf"))
-            return [emit(f, op, width, registers)]
+            return [emit(f, op, element, width, registers)]
         if kind in _INT_INTRINSICS:
             return [f.elementwise_intrinsic(_INT_INTRINSICS[kind], element, width, *registers)]
-        instruction = "f" + kind if is_float(type_) else _INT[kind]
+        instruction = ("f" if floats else "") + kind
         return [f.emit(f"{instruction} {register_type(element, width)} {registers[0]}, {registers[1]}")]
 
     return combine
@@ -88,23 +85,28 @@ def _lane(f: FunctionEmitter, register: str, element: str, width: int, lane: int
 
 
 def reduce(f: FunctionEmitter, op: ReduceOp) -> None:
-    source = f[op.source]
-    combine = combiner(f, op)
+    """Narrow floats are reduced in f32 and rounded once, at the end."""
+    source, type_ = f[op.source], element_of(op.source.type)
+    narrow = casts.is_narrow(type_)
+    element = "float" if narrow else source.type
+    combine = combiner(f, op, element)
+    rows = [list(zip(source.row(row), source.widths)) for row in range(source.rows)]
+    tuples = [[[casts.widen(f, r, type_, width) if narrow else r] for r, width in row] for row in rows]
     over = op.over.data if op.over else None
-    rows = [[[register] for register in source.row(row)] for row in range(source.rows)]
+    _, _, widths, _ = f.pieces(op.result)
     if over == "rows":
-        registers = [
-            tree([row[piece] for row in rows], combine, width)[0] for piece, width in enumerate(source.widths)
-        ]
-        f.define(op.result, registers)
+        pieces = [tree([row[i] for row in tuples], combine, width)[0] for i, width in enumerate(source.widths)]
+        f.define(op.result, [casts.narrow(f, r, type_, width) if narrow else r for r, width in zip(pieces, widths)])
         return
-    if over == "columns":
-        lanes = [_scalar(f, op, row, source.widths, source.type, combine) for row in rows]
-        _, _, widths, _ = f.pieces(op.result)
+    if over is None:
+        tuples = [[tree([row[i] for row in tuples], combine, width) for i, width in enumerate(source.widths)]]
+    lanes = [_scalar(f, op, row, source.widths, element, combine) for row in tuples]
+    if narrow:
+        lanes = [casts.narrow(f, lane, type_, 0) for lane in lanes]
+    if over is None:
+        f.define(op.result, lanes)
+    else:
         f.define(op.result, [] if wants_lanes_only(op.result) else f.pack(lanes, source.type, widths), lanes)
-        return
-    joined = [tree([row[piece] for row in rows], combine, width) for piece, width in enumerate(source.widths)]
-    f.define(op.result, [_scalar(f, op, joined, source.widths, source.type, combine)])
 
 
 def _scalar(
@@ -139,12 +141,12 @@ def reduce_with(f: FunctionEmitter, op: ReduceWithOp) -> None:
 
     def combine(left: Tuple, right: Tuple, width: int) -> Tuple:
         # The region speaks of scalars; its ops run on registers of any width.
-        local = dict(zip(block.args, [*left, *right]))
+        local: dict[SSAValue, str] = dict(zip(block.args, [*left, *right]))
 
-        def register(value: object, inner: Operation) -> str:
+        def register(value: SSAValue, inner: Operation) -> str:
             if value in local:
-                return local[value]  # pyright: ignore[reportArgumentType]
-            outside = f.values.get(value)  # pyright: ignore[reportArgumentType]
+                return local[value]
+            outside = f.values.get(value)
             if outside is None or outside.shape:
                 raise f.error(inner, "the combine region uses a vector from outside")
             return f.splat(outside.registers[0], outside.type, width)
@@ -155,10 +157,10 @@ def reduce_with(f: FunctionEmitter, op: ReduceWithOp) -> None:
             if isinstance(inner, arith.ConstantOp):
                 f.module.emit_op(f, inner)
                 continue
-            emit = ELEMENTWISE.get(type(inner))
-            if emit is None:
+            if type(inner) not in ELEMENTWISE:
                 raise f.error(inner, "not an element-wise op, so it cannot stand in a combine region")
-            local[inner.results[0]] = emit(f, inner, width, [register(operand, inner) for operand in inner.operands])
+            operands = [register(operand, inner) for operand in inner.operands]
+            local[inner.results[0]] = emit_elementwise(f, inner, width, operands)
         return [register(value, last) for value in last.operands]
 
     results: list[list[str]] = [[] for _ in sources]

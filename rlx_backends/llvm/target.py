@@ -32,5 +32,9 @@ class TargetEmission:
     handlers: Mapping[type[Operation], Handler] = field(default_factory=dict)
     context: str = ""
     context_ops: tuple[type[Operation], ...] = ()
+    native_casts: frozenset[str] = frozenset({"f16", "bf16"})
+    """Narrow floats that instructions convert from and to f32; the others are converted in integer arithmetic."""
+    fma: str = "fma"
+    """The intrinsic for products that are summed: `fmuladd` where fusing them would take a library call."""
     function_attributes: str = "nounwind"
     """Attributes of every function, as they stand after the parameter list."""

@@ -31,14 +31,20 @@ from rlx_dialects.kernel.types import PtrType, element_of, shape_of
 _FLOATS: dict[type[Attribute], str] = {
     Float64Type: "double",
     Float32Type: "float",
-    Float16Type: "half",
-    BFloat16Type: "bfloat",
-    # f8 is storage: its bits travel as integers, casts take them apart.
+    # Narrow floats travel as their bits; arithmetic widens them. LLVM would call a library where the CPU lacks instructions.
+    Float16Type: "i16",
+    BFloat16Type: "i16",
     Float8E4M3FNType: "i8",
     Float8E5M2Type: "i8",
 }
-INTRINSIC_SUFFIX = {"double": "f64", "float": "f32", "half": "f16", "bfloat": "bf16", "ptr": "p0"}
-SIZES = {"double": 8, "float": 4, "half": 2, "bfloat": 2, "ptr": 8, "i64": 8, "i32": 4, "i16": 2, "i8": 1, "i1": 1}
+INTRINSIC_SUFFIX = {"double": "f64", "float": "f32", "half": "f16", "ptr": "p0"}
+_NARROW: dict[type[Attribute], type] = {
+    Float16Type: np.float16,
+    BFloat16Type: ml_dtypes.bfloat16,
+    Float8E4M3FNType: ml_dtypes.float8_e4m3fn,
+    Float8E5M2Type: ml_dtypes.float8_e5m2,
+}
+SIZES = {"double": 8, "float": 4, "ptr": 8, "i64": 8, "i32": 4, "i16": 2, "i8": 1, "i1": 1}
 
 
 @dataclass(slots=True)
@@ -123,23 +129,17 @@ def float_literal(value: float, element: str) -> str:
     """A float as LLVM writes it exactly: hexadecimal bits (of the double for `float`)."""
     if element == "double":
         return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
-    if element == "float":
-        with np.errstate(over="ignore"):
-            rounded = float(np.float32(value))
-        return f"0x{struct.unpack('<Q', struct.pack('<d', rounded))[0]:016X}"
-    if element == "half":
-        with np.errstate(over="ignore"):
-            return f"0xH{int(np.float16(value).view(np.uint16)):04X}"
-    return f"0xR{int(np.asarray(value, dtype=ml_dtypes.bfloat16).view(np.uint16)):04X}"
+    with np.errstate(over="ignore"):
+        rounded = float(np.float32(value))
+    return f"0x{struct.unpack('<Q', struct.pack('<d', rounded))[0]:016X}"
 
 
 def literal(value: float, type_: Attribute) -> str:
     """A scalar constant of a kernel element type."""
     element = llvm_type(type_)
-    if isinstance(type_, Float8E4M3FNType):
-        return str(int(np.asarray(value, dtype=ml_dtypes.float8_e4m3fn).view(np.int8)))
-    if isinstance(type_, Float8E5M2Type):
-        return str(int(np.asarray(value, dtype=ml_dtypes.float8_e5m2).view(np.int8)))
+    if (narrow := _NARROW.get(type(type_))) is not None:
+        with np.errstate(over="ignore"):
+            return str(int(np.asarray(value, dtype=narrow).view(element.replace("i", "int"))))
     if element == "i1":
         return "true" if value else "false"
     return str(int(value)) if element[0] == "i" else float_literal(value, element)

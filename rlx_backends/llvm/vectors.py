@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, FloatAttr, IntegerAttr
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, FloatAttr, IntegerAttr, f16
 from xdsl.ir import Operation
 
+from rlx_backends.llvm import casts
 from rlx_backends.llvm.function import FunctionEmitter
 from rlx_backends.llvm.values import (
     is_literal,
@@ -78,12 +79,22 @@ def _splat_row(f: FunctionEmitter, scalar: str, element: str, widths: Sequence[i
 
 def outer_fma(f: FunctionEmitter, op: OuterFmaOp) -> None:
     a, b, acc = f[op.a], f[op.b], f[op.acc]
+    type_ = element_of(op.acc.type)
+    narrow = casts.is_narrow(type_)
+    columns, lanes = list(b.registers), [f.lane(a, row) for row in range(acc.rows)]
+    if narrow:
+        columns = [casts.widen(f, register, type_, width) for register, width in zip(columns, b.widths)]
+        lanes = [casts.widen(f, lane, type_, 0) for lane in lanes]
+    element = "float" if narrow else acc.type
     registers: list[str] = []
     for row in range(acc.rows):
-        splats = _splat_row(f, f.lane(a, row), acc.type, acc.widths)
+        splats = _splat_row(f, lanes[row], element, acc.widths)
         for piece, total in enumerate(acc.row(row)):
             width = acc.widths[piece]
-            registers.append(f.elementwise_intrinsic("fma", acc.type, width, splats[piece], b.registers[piece], total))
+            if narrow:
+                total = casts.widen(f, total, type_, width)
+            total = f.elementwise_intrinsic(f.target.fma, element, width, splats[piece], columns[piece], total)
+            registers.append(casts.narrow(f, total, type_, width) if narrow else total)
     f.define(op.result, registers)
 
 
@@ -106,7 +117,7 @@ def outer_dot(f: FunctionEmitter, op: OuterDotOp) -> None:
             for part in range(parts):
                 x, y = a_parts[width][part], b_parts[piece][part]
                 if acc.type == "float":
-                    total = f.elementwise_intrinsic("fma", "float", width, x, y, total)
+                    total = f.elementwise_intrinsic(f.target.fma, "float", width, x, y, total)
                 else:
                     type_ = register_type("i32", width)
                     total = f.emit(f"add {type_} {total}, {f.emit(f'mul {type_} {x}, {y}')}")
@@ -126,9 +137,7 @@ def _part(f: FunctionEmitter, kind: str, side: str, part: int, words: str, width
         return f.emit(f"bitcast {type_} {high} to {register_type('float', width)}")
     if kind == "f16":
         low = words if part == 0 else f.emit(f"lshr {type_} {words}, {word(16)}")
-        bits = f.emit(f"trunc {type_} {low} to {register_type('i16', width)}")
-        half = f.emit(f"bitcast {register_type('i16', width)} {bits} to {register_type('half', width)}")
-        return f.emit(f"fpext {register_type('half', width)} {half} to {register_type('float', width)}")
+        return casts.widen(f, f.emit(f"trunc {type_} {low} to {register_type('i16', width)}"), f16, width)
     high = words if part == 3 else f.emit(f"shl {type_} {words}, {word(24 - 8 * part)}")
     signed = side == "b" or kind == "s8s8"
     return f.emit(f"{'ashr' if signed else 'lshr'} {type_} {high}, {word(24)}")

@@ -80,11 +80,11 @@ class PartitionOp(IRDLOperation):
 
     name = "kernel.partition"
     extent = operand_def(INDEX)
-    unit = prop_def(IntegerAttr[I64])
+    unit = prop_def(IntegerAttr[I64], default_value=IntegerAttr(1, i64))
     lo = result_def(INDEX)
     hi = result_def(INDEX)
     traits = traits_def(Pure())
-    assembly_format = "$extent `unit` $unit attr-dict"
+    assembly_format = "$extent (`unit` $unit^)? attr-dict"
 
     def __init__(self, extent: SSAValue | Operation, unit: int = 1):
         super().__init__(
