@@ -20,6 +20,7 @@ _PASSES: dict[str, tuple[str, ...]] = {
         "mir-fuse-swiglu",
         "mir-fuse-residual-norm",
         "mir-fuse-matmul-bias-act",
+        "mir-hoist-parameters",
     ),
     "mir_to_lir": ("convert-mir-to-lir",),
     "lir": ("lir-fuse-forms", "lir-plan-memory", "lir-verify-plan"),

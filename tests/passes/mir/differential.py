@@ -11,7 +11,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 
-from rlx_backends.numpy.hir_executor import execute, run_function, signature
+from rlx_backends.numpy.hir_executor import execute, result_names, run_function, signature
 from rlx_dialects.mir.semantics import extents, numpy_dtype
 from rlx_dialects.rlx import StateType, TensorType, declared_dims, dtypes
 from rlx_passes.manager import PassManager
@@ -72,13 +72,17 @@ def check(text: str, pipeline: str, dims: Mapping[str, int] | None = None, *, bi
     generator = np.random.default_rng(7)
     before, after = (parse_module(make_context(), text, "test") for _ in range(2))
     arguments: dict[str, Any] = {}
-    for name, function in functions(before).items():
+    present = functions(before)
+    by_name = "main" in present and present["main"].arg_attrs is not None
+    for name, function in present.items():
         values = bound(function, dims)
-        if name == "main" and function.arg_attrs is not None:
-            arguments[name] = {
-                key: np.asarray(values[key]) if kind == "dim_input" else random_array(value.type, values, generator)
+        if by_name:
+            derived = {key for _, key in result_names(present["prepare"])} if "prepare" in present else set()
+            arguments.setdefault("main", {}).update(
+                (key, np.asarray(values[key]) if kind == "dim_input" else random_array(value.type, values, generator))
                 for kind, key, value in signature(function)
-            }
+                if key not in derived
+            )
         else:
             arguments[name] = [random_array(argument.type, values, generator) for argument in function.body.block.args]
     PassManager(pipeline, verify="each").run(after)
