@@ -195,8 +195,9 @@ def measure(
                      **{f"out.{k}": v for k, v in case.outputs.items()})  # fmt: skip
         for worker in workers:
             for index, case in enumerate(cases):
-                request = {"do": "build", "case": case.name, "builder": worker.contender.builder, "tolerance": case.tolerance,
-                           "options": {**worker.contender.options, **case.options}, "data": str(folder / f"{index}.npz")}  # fmt: skip
+                settings = {**worker.contender.options, **case.options}
+                request = {"do": "build", "case": case.name, "builder": worker.contender.builder, "options": settings,
+                           "data": str(folder / f"{index}.npz"), "tolerance": case.tolerance}  # fmt: skip
                 answer = worker.ask(request, BUILD_SECONDS)
                 results.status[case.name][worker.contender.name] = answer
                 say(f"{worker.contender.name}, {case.name}: {explain(answer)}")

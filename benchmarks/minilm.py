@@ -33,7 +33,7 @@ def main() -> None:
     report.add_effort_arguments(parser)
     args = parser.parse_args()
     cpus, effort = report.cpus_of(args), report.effort_of(args)
-    contenders = report.select((*peers.OURS, *peers.PEERS), args.only)
+    contenders = report.select([*peers.ours("minilm"), *peers.peers("minilm")], args.only)
     cases = [case(shape) for shape in args.shapes.split(",")]
     team, peaks = native.Team(cpus), []
     results = harness.measure(
@@ -44,13 +44,13 @@ def main() -> None:
     peak = max(peaks)
     flops = {c.name: minilm_model.flops(*c.inputs["input_ids"].shape) for c in cases}
     floors_ns = {name: count / peak for name, count in flops.items()}
-    ours = [c.name for c in contenders if c in peers.OURS]
+    ours = [c.name for c in contenders if c in peers.ours("minilm")]
     about = machine.description(cpus)
     print(f"# MiniLM-L6 f32, {args.threads} threads on CPUs {cpus} of {about['cpu']}\n")
     print(f"FMA peak measured in this run: {peak:.1f} GFLOP/s. floor = FLOPs of the matrix products / peak, FLOPs =")
     print("layers (2 B S (4 H² + 2 H F) + 4 B S² H): " + ", ".join(f"{k} {v / 1e9:.3f} GFLOP" for k, v in flops.items()) + ".\n")
     print(f"{compare.versions(results)}.\n")
-    print(compare.tables(results, floors_ns, ours))
+    print(compare.tables(results, lambda name, placement: floors_ns[name], ours))
     print("\n## Start (seconds: import and build / first call)\n")
     print(compare.start_table(results))
     report.write_json(

@@ -94,7 +94,7 @@ class Runner:
         return made
 
     def repeat(self, text: str, given: dict[str, Any], cache: Path | None) -> list[dict[str, Any]]:
-        """`repeats` clean processes after an uncounted one, or what three times as many tries gave. `cache` None: always empty."""
+        """`repeats` clean processes after an uncounted one, or what three times as many gave. `cache` None: always empty."""
         self.run(text, given, cache or self.empty_cache())
         clean: list[dict[str, Any]] = []
         tried: list[dict[str, Any]] = []

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import minilm_model
+from benchmarks import kernel_cases, minilm_model
 from benchmarks.worker import Prepared
 
 
@@ -53,3 +53,37 @@ def minilm(inputs: dict[str, np.ndarray], threads: int) -> Prepared:
         return {name: np.asarray(array) for name, array in zip(minilm_model.OUTPUTS, run())}
 
     return Prepared(run, outputs, {"jax": jax.__version__})
+
+
+def kernel(inputs: dict[str, np.ndarray], threads: int, kernel: str) -> Prepared:
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    import jax
+    import jax.numpy as jnp
+
+    def layer_norm(x: Any, scale: Any, bias: Any) -> Any:
+        centred = x - x.mean(-1, keepdims=True)
+        variance = (centred * centred).mean(-1, keepdims=True)
+        return centred * jax.lax.rsqrt(variance + kernel_cases.LAYER_NORM_EPS) * scale + bias
+
+    def rms_norm(x: Any, scale: Any) -> Any:
+        return x * jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + kernel_cases.RMS_NORM_EPS) * scale
+
+    formulas: dict[str, Any] = {
+        "softmax": lambda x: jax.nn.softmax(x, -1),
+        "layernorm": layer_norm,
+        "rmsnorm": rms_norm,
+        "gelu*sigmoid-tanh": lambda x: jax.nn.gelu(x, approximate=False) * jax.nn.sigmoid(x) - jnp.tanh(x),
+        "matmul": lambda x, y: x @ y,
+        "linear": lambda x, w: x @ w,
+        "swiglu": lambda x, up, gate, down: (x @ up * jax.nn.silu(x @ gate)) @ down,
+    }
+    what = kernel_cases.find(kernel)
+    formula = formulas[what.kind]
+    weights = [inputs[name] for name in what.params]  # constants of the compiled code
+    arguments = [jnp.asarray(inputs[name]) for name in what.inputs()]
+    compiled = jax.jit(lambda *given: formula(*given, *weights)).lower(*arguments).compile()
+
+    def run() -> Any:
+        return jax.block_until_ready(compiled(*arguments))
+
+    return Prepared(run, lambda: {"out": np.asarray(run())}, {"jax": jax.__version__})

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import minilm_model
+from benchmarks import kernel_cases, minilm_model
 from benchmarks.worker import Prepared
 
 
@@ -29,3 +29,8 @@ def minilm(inputs: dict[str, np.ndarray], threads: int) -> Prepared:
         return minilm_model.forward(model, ids, mask, gelu)
 
     return Prepared(run, lambda: dict(zip(minilm_model.OUTPUTS, run())), {"numpy": np.__version__})
+
+
+def kernel(inputs: dict[str, np.ndarray], threads: int, kernel: str) -> Prepared:
+    reference = kernel_cases.find(kernel).reference
+    return Prepared(lambda: reference(inputs, gelu), lambda: {"out": reference(inputs, gelu)}, {"numpy": np.__version__})

@@ -1,4 +1,4 @@
-"""MiniLM-L6 as an ONNX model of static shapes, for the libraries that take one."""
+"""The workloads as ONNX models of static shapes, for the libraries that take one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import minilm_model
+from benchmarks import kernel_cases, minilm_model
 
-OPSET = 20
-"""The first with Gelu; LayerNormalization is there since 17."""
+OPSET = 23
+"""The first with RMSNormalization; Gelu is there since 20, LayerNormalization since 17."""
 CONTRIB = "com.microsoft"
 
 
@@ -39,6 +39,19 @@ class _Graph:
 
     def reshape(self, x: str, *shape: int) -> str:
         return self.op("Reshape", x, self.constant(np.array(shape, np.int64)))
+
+
+def _value(name: str, kind: int, *shape: int) -> Any:
+    from onnx import helper
+
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def _serialized(graph: Any) -> bytes:
+    from onnx import helper
+
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=11).SerializeToString()
 
 
 def build(batch: int, sequence: int, contrib: bool) -> bytes:
@@ -94,16 +107,39 @@ def build(batch: int, sequence: int, contrib: bool) -> bytes:
     pooled = g.op("Div", g.op("ReduceSum", g.op("Mul", x, column), axes, keepdims=0), g.op("ReduceSum", column, axes, keepdims=0))
     g.op("LpNormalization", pooled, axis=-1, p=2, name="sentence_embedding")
 
-    def value(name: str, kind: int, *shape: int) -> Any:
-        return helper.make_tensor_value_info(name, kind, shape)
-
     made = helper.make_graph(
         g.nodes,
         "minilm",
-        [value(name, TensorProto.INT64, batch, sequence) for name in ("input_ids", "attention_mask")],
-        [value("last_hidden_state", TensorProto.FLOAT, batch, sequence, c.hidden_size),
-         value("sentence_embedding", TensorProto.FLOAT, batch, c.hidden_size)],
+        [_value(name, TensorProto.INT64, batch, sequence) for name in ("input_ids", "attention_mask")],
+        [_value("last_hidden_state", TensorProto.FLOAT, batch, sequence, c.hidden_size),
+         _value("sentence_embedding", TensorProto.FLOAT, batch, c.hidden_size)],
         g.initializers,
     )  # fmt: skip
-    opsets = [helper.make_opsetid("", OPSET), *([helper.make_opsetid(CONTRIB, 1)] if contrib else [])]
-    return helper.make_model(made, opset_imports=opsets, ir_version=9).SerializeToString()
+    return _serialized(made)
+
+
+def kernel(what: kernel_cases.Kernel, operands: dict[str, np.ndarray]) -> bytes:
+    """A single kernel: its inputs by name, weights as initializers, output `out`."""
+    from onnx import TensorProto, helper
+
+    g = _Graph()
+    value = {name: g.constant(operands[name]) if name in what.params else name for name in what.shapes}
+    x = value["x"]
+    if what.kind == "softmax":
+        result = g.op("Softmax", x, axis=-1)
+    elif what.kind == "layernorm":
+        result = g.op("LayerNormalization", x, value["scale"], value["bias"], axis=-1, epsilon=kernel_cases.LAYER_NORM_EPS)
+    elif what.kind == "rmsnorm":
+        result = g.op("RMSNormalization", x, value["scale"], axis=-1, epsilon=kernel_cases.RMS_NORM_EPS)
+    elif what.kind == "gelu*sigmoid-tanh":
+        result = g.op("Sub", g.op("Mul", g.op("Gelu", x), g.op("Sigmoid", x)), g.op("Tanh", x))
+    elif what.kind in ("matmul", "linear"):
+        result = g.op("MatMul", *value.values())
+    else:
+        gate = g.op("MatMul", x, value["gate"])
+        gated = g.op("Mul", g.op("MatMul", x, value["up"]), g.op("Mul", gate, g.op("Sigmoid", gate)))
+        result = g.op("MatMul", gated, value["down"])
+    g.op("Identity", result, name="out")
+    shape = what.shapes["x"] if what.kind not in ("matmul", "linear") else (what.shapes["x"][0], list(what.shapes.values())[1][1])
+    inputs = [_value(name, TensorProto.FLOAT, *what.shapes[name]) for name in what.inputs()]
+    return _serialized(helper.make_graph(g.nodes, "kernel", inputs, [_value("out", TensorProto.FLOAT, *shape)], g.initializers))

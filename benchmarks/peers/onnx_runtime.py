@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmarks import minilm_model
+from benchmarks import kernel_cases, minilm_model
 from benchmarks.peers import onnx_model
 from benchmarks.worker import Prepared
 
 
-def minilm(inputs: dict[str, np.ndarray], threads: int, contrib: bool = True) -> Prepared:
-    """Inputs and outputs are bound in advance (IOBinding), so that a call copies nothing."""
+def prepare(model: bytes, inputs: dict[str, np.ndarray], names: Sequence[str], threads: int) -> Prepared:
+    """Inputs and outputs `names` are bound in advance (IOBinding), so that a call copies nothing."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -20,12 +21,11 @@ def minilm(inputs: dict[str, np.ndarray], threads: int, contrib: bool = True) ->
     options.inter_op_num_threads = 1
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3
-    model = onnx_model.build(*inputs["input_ids"].shape, contrib=contrib)
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
     for name, array in inputs.items():
         binding.bind_cpu_input(name, array)
-    for name in minilm_model.OUTPUTS:
+    for name in names:
         binding.bind_output(name)
 
     def run() -> Any:
@@ -33,6 +33,16 @@ def minilm(inputs: dict[str, np.ndarray], threads: int, contrib: bool = True) ->
 
     def outputs() -> dict[str, np.ndarray]:
         run()
-        return dict(zip(minilm_model.OUTPUTS, binding.copy_outputs_to_cpu()))
+        return dict(zip(names, binding.copy_outputs_to_cpu()))
 
     return Prepared(run, outputs, {"onnxruntime": ort.__version__})
+
+
+def minilm(inputs: dict[str, np.ndarray], threads: int) -> Prepared:
+    model = onnx_model.build(*inputs["input_ids"].shape, contrib=True)
+    return prepare(model, inputs, minilm_model.OUTPUTS, threads)
+
+
+def kernel(inputs: dict[str, np.ndarray], threads: int, kernel: str) -> Prepared:
+    what = kernel_cases.find(kernel)
+    return prepare(onnx_model.kernel(what, inputs), {name: inputs[name] for name in what.inputs()}, ["out"], threads)

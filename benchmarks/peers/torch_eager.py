@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import minilm_model
+from benchmarks import kernel_cases, minilm_model
 from benchmarks.worker import Prepared
 
 
@@ -85,3 +85,51 @@ def prepare(model: Any, inputs: dict[str, np.ndarray]) -> Prepared:
 
 def minilm(inputs: dict[str, np.ndarray], threads: int) -> Prepared:
     return prepare(module(threads), inputs)
+
+
+def kernel_module(threads: int, what: kernel_cases.Kernel, operands: dict[str, np.ndarray]) -> Any:
+    """The kernel as a `torch.nn.Module` of its inputs in order, weights as parameters (linear ones [out, in], torch's layout)."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    torch.set_num_threads(threads)
+    formulas: dict[str, Any] = {
+        "softmax": lambda x: F.softmax(x, -1),
+        "layernorm": lambda x, scale, bias: F.layer_norm(x, scale.shape, scale, bias, kernel_cases.LAYER_NORM_EPS),
+        "rmsnorm": lambda x, scale: F.rms_norm(x, scale.shape, scale, kernel_cases.RMS_NORM_EPS),
+        "gelu*sigmoid-tanh": lambda x: F.gelu(x) * torch.sigmoid(x) - torch.tanh(x),
+        "matmul": lambda x, y: x @ y,
+        "linear": F.linear,
+        "swiglu": lambda x, up, gate, down: F.linear(F.linear(x, up) * F.silu(F.linear(x, gate)), down),
+    }
+    formula = formulas[what.kind]
+
+    class Module(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            arrays = [operands[name] if operands[name].ndim == 1 else operands[name].T.copy() for name in what.params]
+            self.weights = nn.ParameterList([nn.Parameter(torch.from_numpy(array), requires_grad=False) for array in arrays])
+
+        def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+            return formula(*inputs, *self.weights)
+
+    return Module().eval()
+
+
+def prepare_kernel(model: Any, what: kernel_cases.Kernel, operands: dict[str, np.ndarray]) -> Prepared:
+    """Calls of a module of `kernel_module`, compiled or not."""
+    import torch
+
+    arguments = [torch.from_numpy(operands[name]) for name in what.inputs()]
+
+    def run() -> Any:
+        with torch.inference_mode():
+            return model(*arguments)
+
+    return Prepared(run, lambda: {"out": run().numpy()}, {"torch": torch.__version__})
+
+
+def kernel(inputs: dict[str, np.ndarray], threads: int, kernel: str) -> Prepared:
+    what = kernel_cases.find(kernel)
+    return prepare_kernel(kernel_module(threads, what, inputs), what, inputs)
