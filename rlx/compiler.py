@@ -128,7 +128,7 @@ class Lowered:
         return _Stages(self)
 
     def compile(self) -> Executable:
-        """An executable for this lowering: valid for every shape in the dims' ranges. TargetError if the target cannot run here."""
+        """An executable for this lowering: valid for every shape in its ranges. TargetError if it cannot run here."""
         if "kernel" not in self.modules:
             from rlx.numpy_executable import NumpyExecutable
 

@@ -154,7 +154,8 @@ class EntryWriter:
         for value, wanted in zip([*form.ins, *form.extra, *form.outs, *scratch], builder.pointer_types, strict=True):
             pointer = self.pointers[value]
             if pointer.type != wanted:
-                pointer = self.emit(kernel.OffsetOp(pointer, self.value(const(0)), wanted.align.data))
+                # A kernel claims no alignment: equal kernels serve buffers of any.
+                pointer = self.emit(kernel.PtrCastOp(pointer, wanted.element_type, wanted.align.data))
             arguments.append(pointer)
         arguments += [self.symbols[name] for name in builder.symbols]
         if builder.can_fault:
