@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from xdsl.dialects.builtin import ModuleOp
 
 from rlx._version import __version__
+from rlx.model import parse
 from rlx.options import Options
 from rlx.reports import CostAnalysis, DispatchReport, FusionReport, MemoryPlanReport
 from rlx.universe import get_all_passes
@@ -29,7 +30,7 @@ from rlx_passes.support.printing import as_text
 from rlx_runtime.errors import LowerError
 
 if TYPE_CHECKING:
-    from rlx_runtime import Executable
+    from rlx_runtime import Artifact, Executable
 
 STAGES = ("hir", "mir", "lir", "kernel")
 
@@ -119,7 +120,12 @@ class Lowered:
         if self.options.threads:
             made["threads"] = self.options.threads
         if self.fixed:
+            # The code knows these dims no more; callers still see them, after the dims that are left.
             made["fixed"] = dict(self.fixed)
+            made["dims"] += [
+                {"name": name, "min": value, "max": value, "multiple_of": 1, "runtime": False, "dim_input": None}
+                for name, value in self.fixed.items()
+            ]
         return made
 
     @cached_property
@@ -133,10 +139,18 @@ class Lowered:
             from rlx.numpy_executable import NumpyExecutable
 
             return NumpyExecutable(self.manifest, self.modules["lir"], self.stages)
-        from rlx_runtime import Executable, support_object
+        from rlx_runtime import Executable, set_codegen_hook
+
+        set_codegen_hook(generate)
+        made = self.artifact()
+        return Executable(made.manifest, made.objects, made.stages)
+
+    def artifact(self) -> Artifact:
+        """Manifest, objects and stage texts: all that a package holds."""
+        from rlx_runtime import Artifact, support_object
 
         objects = backend(self.target).compile(self.modules["kernel"], self._machine, self.options.to_json())
-        return Executable(self.manifest, {"support.o": support_object(), **objects}, self.stages)
+        return Artifact(self.manifest, {"support.o": support_object(), **objects}, self.stages)
 
 
 class _Stages(Mapping[str, str]):
@@ -144,6 +158,10 @@ class _Stages(Mapping[str, str]):
 
     def __init__(self, lowered: Lowered) -> None:
         self._lowered = lowered
+
+    @property
+    def model(self) -> Model:
+        return self._lowered.model
 
     def __getitem__(self, stage: str) -> str:
         if stage not in self._lowered.modules:
@@ -155,6 +173,14 @@ class _Stages(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._lowered.modules)
+
+
+def generate(executable: Executable, dims: Mapping[str, int]) -> Artifact:
+    """New code for an executable with these dims bound: what `specialize` asks for. The model is the executable's first stage."""
+    stages = executable.stages
+    model = stages.model if isinstance(stages, _Stages) else parse(stages["hir"], name=executable.name)
+    options = Options(**executable.manifest.get("options", {}))
+    return lower(model, executable.target, options, dims=dims).artifact()
 
 
 def machine_options(target: str, options: Options) -> dict[str, Any]:

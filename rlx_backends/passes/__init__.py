@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rlx_passes import PassFactory, pass_factories
 
-NAMES = ("lir-select-schedules", "lir-pack-parameters", "convert-lir-to-kernel")
+NAMES: tuple[str, ...] = ()
 """In the order a pipeline runs them."""
 
 
