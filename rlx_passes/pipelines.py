@@ -49,7 +49,12 @@ _MIR = Stage(
     "mir",
     passes=(
         "convert-hir-to-mir",
+        "mir-canonicalize",
         "rlx-cse",
+        "rlx-dce",
+        "mir-fuse-swiglu",
+        "mir-fuse-matmul-bias-act",
+        "mir-fuse-residual-norm",
         "rlx-dce",
     ),
     dialects=frozenset({"builtin", "func", "mir"}),
@@ -57,16 +62,39 @@ _MIR = Stage(
 
 _LIR_DIALECTS = frozenset({"builtin", "lir", "arith", "math"})
 
+_PLAN = ("lir-plan-memory", "lir-verify-plan")
+
 _LIR_NUMPY = Stage(
     "lir",
-    passes=("convert-mir-to-lir", "lir-fuse-forms"),
+    passes=("convert-mir-to-lir", "lir-fuse-forms", *_PLAN),
     dialects=_LIR_DIALECTS,
+)
+
+_LIR = Stage(
+    "lir",
+    passes=(
+        "convert-mir-to-lir",
+        "lir-fuse-forms",
+        "lir-select-schedules{program=main}",
+        "lir-pack-parameters",
+        # What packing added to @prepare joins what was there, then gets schedules of its own.
+        "lir-fuse-forms{program=prepare}",
+        "lir-select-schedules{program=prepare}",
+        *_PLAN,
+    ),
+    dialects=_LIR_DIALECTS,
+)
+
+_KERNEL = Stage(
+    "kernel",
+    passes=("convert-lir-to-kernel",),
+    dialects=frozenset({"builtin", "kernel", "arith", "math", "scf"}),
 )
 
 PIPELINES: dict[str, Pipeline] = {
     pipeline.name: pipeline
     for pipeline in (
-        Pipeline("cpu-default", "from HIR or MIR to kernels for the host's CPU", (_HIR, _MIR)),
+        Pipeline("cpu-default", "from HIR or MIR to kernels for the host's CPU", (_HIR, _MIR, _LIR, _KERNEL)),
         Pipeline("numpy-default", "from HIR or MIR to what the NumPy executor runs", (_HIR, _MIR, _LIR_NUMPY)),
     )
 }
