@@ -47,7 +47,7 @@ keep their rounding).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xdsl.context import Context
 from xdsl.dialects import arith
@@ -90,29 +90,46 @@ _MOVES = (arith.ConstantOp, arith.ExtFOp, arith.ExtSIOp, arith.ExtUIOp, arith.In
 
 @dataclass
 class Edges:
-    """Who writes and reads each temporary of one block."""
+    """Who writes and reads each temporary of one block, kept up to date as forms are replaced."""
 
-    writers: dict[SSAValue, list[Operation]]
-    readers: dict[SSAValue, list[tuple[Operation, SSAValue]]]
+    writers: dict[SSAValue, list[Operation]] = field(default_factory=dict)
+    readers: dict[SSAValue, list[tuple[Operation, SSAValue]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, block: Block) -> Edges:
-        edges = cls({}, {})
+        edges = cls()
         for op in block.ops:
-            if isinstance(op, FormOp):
-                for value, _ in op.writes:
-                    edges.writers.setdefault(_root(value), []).append(op)
-                for value, _ in op.reads:
-                    edges.readers.setdefault(_root(value), []).append((op, value))
-            elif not isinstance(op, ViewOp):
-                # Copies and control flow: readers and writers that nothing fuses with.
-                for inner in op.walk():
-                    for value in inner.operands:
-                        if isinstance(value.owner, AllocOp | ViewOp):
-                            edges.readers.setdefault(_root(value), []).append((op, value))
-                            if not isinstance(inner, CopyOp) or value is inner.target:
-                                edges.writers.setdefault(_root(value), []).append(op)
+            edges.note(op)
         return edges
+
+    def note(self, op: Operation) -> None:
+        if isinstance(op, FormOp):
+            for value, _ in op.writes:
+                self.writers.setdefault(_root(value), []).append(op)
+            for value, _ in op.reads:
+                self.readers.setdefault(_root(value), []).append((op, value))
+        elif not isinstance(op, ViewOp):
+            # Copies and control flow: readers and writers that nothing fuses with.
+            for inner in op.walk():
+                for value in inner.operands:
+                    if isinstance(value.owner, AllocOp | ViewOp):
+                        self.readers.setdefault(_root(value), []).append((op, value))
+                        if not isinstance(inner, CopyOp) or value is inner.target:
+                            self.writers.setdefault(_root(value), []).append(op)
+
+    def forget(self, form: FormOp) -> None:
+        """Call before `form` is erased: its operands must still be there."""
+        for value, _ in form.writes:
+            root = _root(value)
+            self.writers[root] = [op for op in self.writers[root] if op is not form]
+        for value, _ in form.reads:
+            root = _root(value)
+            self.readers[root] = [(op, v) for op, v in self.readers[root] if op is not form]
+
+    def is_dead(self, value: SSAValue) -> bool:
+        """A temporary that nobody reads."""
+        root = _root(value)
+        return isinstance(root.owner, AllocOp) and not self.readers.get(root)
 
 
 def _root(value: SSAValue) -> SSAValue:
@@ -149,15 +166,14 @@ def _points(form: FormOp) -> DimExpr:
     return total if total is not None else DimExpr(())
 
 
-def _fuse_producer(consumer: FormOp, edges: Edges, facts: Facts) -> bool:
-    """Inline one map into `consumer`; True if one was."""
-    inner = iteration_facts(consumer, facts)
+def _fuse_producer(consumer: FormOp, edges: Edges, facts: Facts) -> FormOp | None:
+    """Inline one map into `consumer`; the fused form, or None if there was nothing to inline."""
     if not isinstance(consumer, MapOp | ReduceOp | ContractOp | AttentionOp):
-        return False
+        return None
     for position, (value, access) in enumerate(consumer.reads):
         if access.is_whole or access.is_guarded:
             continue
-        root, exprs = through_views(value, access.exprs, inner)
+        root = _root(value)
         writers = edges.writers.get(root, [])
         if not isinstance(root.owner, AllocOp) or len(writers) != 1:
             continue
@@ -179,6 +195,10 @@ def _fuse_producer(consumer: FormOp, edges: Edges, facts: Facts) -> bool:
         sources = {_root(v) for v, _ in producer.reads}
         if _written_between(producer, consumer, sources):
             continue
+        inner = iteration_facts(consumer, facts)
+        reached, exprs = through_views(value, access.exprs, inner)
+        if reached is not root:
+            continue
         env = dict(zip(places, indices_in(producer.outs[0], root, exprs, inner), strict=True))
         moved = [
             (v, [inner.simplify(e.substitute(env)) for e in a.exprs]) for v, a in producer.reads if not a.is_whole
@@ -188,9 +208,15 @@ def _fuse_producer(consumer: FormOp, edges: Edges, facts: Facts) -> bool:
             is_affine_place(buffer_type(v), e, names, inner) for v, e in moved
         ):
             continue
-        inline_producer(producer, consumer, position, env, inner)
-        return True
-    return False
+        edges.forget(consumer)
+        fused = inline_producer(producer, consumer, position, env, inner)
+        edges.note(fused)
+        if edges.is_dead(root):
+            edges.forget(producer)
+            producer.detach()
+            producer.erase()
+        return fused
+    return None
 
 
 def _is_identity(form: MapOp) -> bool:
@@ -212,70 +238,72 @@ def _worthwhile(producer: MapOp, consumer: FormOp, position: int, readers: int) 
     return once or work <= CHEAP_OPS
 
 
-def _fuse_consumer(producer: FormOp, edges: Edges, facts: Facts) -> bool:
-    """Move the one map that reads `producer`'s result into it; True if done."""
+def _fuse_consumer(producer: FormOp, edges: Edges, facts: Facts) -> FormOp | None:
+    """Move the one map that reads `producer`'s result into it; the fused form, or None."""
     if not isinstance(producer, ContractOp | ReduceOp) or len(producer.outs) != 1:
-        return False
+        return None
     root = _root(producer.outs[0])
     readers = edges.readers.get(root, [])
     if not isinstance(root.owner, AllocOp) or len(readers) != 1 or len(edges.writers.get(root, [])) != 1:
-        return False
+        return None
     consumer, value = readers[0]
     if not isinstance(consumer, MapOp) or consumer.parent is not producer.parent or len(consumer.outs) != 1:
-        return False
+        return None
     if any(access.is_whole for access in consumer.in_accesses):
-        return False
+        return None
     access = consumer.in_accesses[list(consumer.ins).index(value)]
     if access.is_guarded or has_offset(value):
-        return False
+        return None
     places = plain_symbols(producer.out_accesses[0].exprs, _names(producer))
     reads = plain_symbols(access.exprs, _names(consumer))
     if places is None or reads is None or len(reads) != len(consumer.extents):
-        return False
+        return None
     inner = iteration_facts(producer, facts)
     # The map's dims in terms of the form's: what the map reads at its dims is what the form writes at these.
     _, written = through_views(producer.outs[0], producer.out_accesses[0].exprs, inner)
     env = dict(zip(reads, indices_in(value, root, written, inner), strict=True))
     others = [(v, a) for v, a in consumer.reads if v is not value]
     if len(others) != len(consumer.reads) - 1:
-        return False
+        return None
     names = _names(producer)
     for v, a in [*others, *consumer.writes]:
         exprs = [inner.simplify(e.substitute(env)) for e in a.exprs]
         if not is_affine_place(buffer_type(v), exprs, names, inner):
-            return False
+            return None
     # The fused form stands where the map stood: nothing in between may change what the form reads.
     if _written_between(producer, consumer, {_root(v) for v, _ in producer.reads}):
-        return False
-    append_epilogue(producer, consumer, value, env, inner)
-    return True
+        return None
+    edges.forget(producer)
+    edges.forget(consumer)
+    fused = append_epilogue(producer, consumer, value, env, inner)
+    edges.note(fused)
+    return fused
 
 
 def fuse_block(block: Block, facts: Facts) -> int:
     """Apply both rules until nothing changes; returns how many forms were fused away."""
-    fused = 0
-    changed = True
-    while changed:
-        changed = False
-        edges = Edges.of(block)
+    edges = Edges.of(block)
+    total = 0
+    while True:
         erase_dead_forms(block, edges)
         drop_dead_results(block, edges)
+        fused = 0
         for op in list(block.ops):
-            if not isinstance(op, FormOp) or op.parent is None:
-                continue
-            if _fuse_producer(op, edges, facts) or _fuse_consumer(op, edges, facts):
-                fused += 1
-                changed = True
-                break
-    return fused
+            # A form that grew may grow on; forms fused into others have left the block.
+            form = op if isinstance(op, FormOp) else None
+            while form is not None and form.parent is block:
+                form = _fuse_producer(form, edges, facts) or _fuse_consumer(form, edges, facts)
+                fused += form is not None
+        total += fused
+        if not fused:
+            return total
 
 
 def erase_dead_forms(block: Block, edges: Edges) -> None:
-    """Drop forms that write only temporaries which nobody reads."""
-    for op in list(block.ops):
-        if isinstance(op, FormOp) and all(
-            isinstance(_root(v).owner, AllocOp) and not edges.readers.get(_root(v)) for v, _ in op.writes
-        ):
+    """Drop forms that write only temporaries which nobody reads, last first, so that what only they read goes too."""
+    for op in reversed(list(block.ops)):
+        if isinstance(op, FormOp) and op.outs and all(edges.is_dead(v) for v, _ in op.writes):
+            edges.forget(op)
             block.erase_op(op)
 
 
@@ -284,11 +312,10 @@ def drop_dead_results(block: Block, edges: Edges) -> None:
     for op in list(block.ops):
         if not isinstance(op, MapOp | ReduceOp | ContractOp) or len(op.outs) < 2:
             continue
-        dead = [
-            n for n, (v, _) in enumerate(op.writes) if isinstance(_root(v).owner, AllocOp) and not edges.readers.get(_root(v))
-        ]
+        dead = [n for n, (v, _) in enumerate(op.writes) if edges.is_dead(v)]
         if dead and len(dead) < len(op.outs):
-            drop_results(op, dead)
+            edges.forget(op)
+            edges.note(drop_results(op, dead))
 
 
 def erase_unused_temporaries(block: Block) -> None:

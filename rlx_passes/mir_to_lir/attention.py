@@ -15,7 +15,6 @@ from rlx_dialects.lir import IterAttr
 from rlx_dialects.mir.attention import head_axis, sequence_axis
 from rlx_dialects.rlx import dtypes
 from rlx_passes.mir_to_lir.lowering import Lowering, Read, Scalars, syms, tensor_of
-from rlx_passes.support.accesses import iteration_facts_of
 from rlx_passes.support.region_builder import RegionBuilder
 
 
@@ -36,7 +35,7 @@ def attention(low: Lowering, op: Operation) -> None:
     parallel.append(IterAttr.get(names[2], "parallel", q.dims[s]))
     bounds = None
     if op.kind.data in ("causal", "sliding"):
-        facts = iteration_facts_of({names[2]: q.dims[s]}, low.facts)
+        facts = low.facts.with_iteration({names[2]: q.dims[s]})
         position = op.first_position + query
         lower = facts.simplify(maximum(0, position - op.window.data)) if op.window is not None else const(0)
         bounds = (lower, facts.simplify(minimum(position + 1, keys)))

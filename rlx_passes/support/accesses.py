@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from xdsl.ir import SSAValue
 
 from rlx_dialects.dims import DimExpr, const, floordiv, mod, sym
-from rlx_dialects.dims.facts import Facts, SymbolFacts
+from rlx_dialects.dims.facts import Facts
 from rlx_dialects.lir import BufferType, FormOp, ViewOp
 from rlx_dialects.lir.types import LayoutAttr
 
@@ -18,21 +18,9 @@ def buffer_type(value: SSAValue) -> BufferType:
     return kind
 
 
-def iteration_facts_of(extents: Mapping[str, DimExpr], facts: Facts) -> Facts:
-    """`facts` plus 0 ≤ i < extent for each iteration dim i."""
-    symbols: list[SymbolFacts] = []
-    inequalities: list[tuple[DimExpr, DimExpr]] = []
-    for name, extent in extents.items():
-        _, upper = facts.bounds(extent)
-        symbols.append(SymbolFacts(name, 0, max((2**31 if upper is None else upper) - 1, 0)))
-        if not extent.is_const:
-            inequalities.append((sym(name), extent - 1))
-    return Facts([*facts.symbols.values(), *symbols], facts.equalities, [*facts.inequalities, *inequalities])
-
-
 def iteration_facts(form: FormOp, facts: Facts) -> Facts:
     """`facts` plus what is known of the form's iteration dims."""
-    return iteration_facts_of(form.extents, facts)
+    return facts.with_iteration(form.extents)
 
 
 def delinearize(offset: DimExpr, dims: Sequence[DimExpr], facts: Facts) -> tuple[DimExpr, ...]:

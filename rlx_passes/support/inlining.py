@@ -133,8 +133,7 @@ def inline_producer(producer: MapOp, consumer: FormOp, position: int, env: Env, 
     assert block_of is not None
     block_of.insert_op_before(new, consumer)
     block_of.erase_op(consumer)
-    merge_equal_reads(new)
-    return new
+    return merge_equal_reads(new)
 
 
 def _argument_place(consumer: FormOp, in_extra: bool, local: int) -> tuple[Block, int]:
@@ -190,8 +189,7 @@ def append_epilogue(producer: ContractOp | ReduceOp, consumer: MapOp, value: SSA
     parent.insert_op_before(new, consumer)
     parent.erase_op(consumer)
     parent.erase_op(producer)
-    merge_equal_reads(new)
-    return new
+    return merge_equal_reads(new)
 
 
 def reshaped_like(value: SSAValue, access: AccessAttr, dims: Sequence[DimExpr], before: Operation, facts: Facts) -> Read:
@@ -229,10 +227,10 @@ def drop_results(form: FormOp, dead: Sequence[int]) -> FormOp:
     return new
 
 
-def merge_equal_reads(form: FormOp) -> None:
-    """Two reads of one buffer at the same place become one block argument; the later operand goes."""
+def merge_equal_reads(form: FormOp) -> FormOp:
+    """Two reads of one buffer at the same place become one block argument; the later operand goes. Returns the form's replacement."""
     if isinstance(form, AttentionOp):
-        return
+        return form
     ins, extra = _reads_of(form)
     for segment, in_extra in ((ins, False), (extra, True)):
         seen: dict[tuple[SSAValue, AccessAttr], SSAValue] = {}
@@ -254,3 +252,4 @@ def merge_equal_reads(form: FormOp) -> None:
             parent.insert_op_before(new, form)
             parent.erase_op(form)
             form = new
+    return form
