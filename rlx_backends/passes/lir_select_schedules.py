@@ -4,23 +4,24 @@ The backend's schedule module of each form gives up to four `(condition, schedul
 `lir.copy` becomes a map, so that it runs and is scheduled like everything else. Schedules already on a form stay: that is how
 they are forced.
 
-Before:
+Before {cpu=x86-64-v4}:
 ```mlir
 lir.program @main {
-  %x = lir.input @x : !lir.buffer<4 x 8 x f32>
-  %y = lir.output @y : !lir.buffer<4 x 8 x f32>
-  lir.copy %x to %y : !lir.buffer<4 x 8 x f32>, !lir.buffer<4 x 8 x f32>
+  %x = lir.input @x : !lir.buffer<4 x f32>
+  %y = lir.output @y : !lir.buffer<4 x f32>
+  lir.copy %x to %y : !lir.buffer<4 x f32>, !lir.buffer<4 x f32>
 }
 ```
-After (target=numpy, whose one schedule is "reference"):
+After:
 ```mlir
 lir.program @main {
-  %x = lir.input @x : !lir.buffer<4 x 8 x f32>
-  %y = lir.output @y : !lir.buffer<4 x 8 x f32>
-  lir.map (i0 : 4, i1 : 8) ins(%x[i0, i1]) outs(%y[i0, i1]) params {schedule = [#lir.schedule<"reference">], label = "copy"} {
-  ^bb0(%a: f32):
-    lir.yield %a : f32
-  } : !lir.buffer<4 x 8 x f32>, !lir.buffer<4 x 8 x f32>
+  %x = lir.input @x : !lir.buffer<4 x f32>
+  %y = lir.output @y : !lir.buffer<4 x f32>
+  lir.map (i0 : 4) ins(%x[i0]) outs(%y[i0])
+      params {schedule = [#lir.schedule<"vector" {dim = "i0", lanes = 4 : i64}>], label = "copy"} {
+  ^bb0(%0: f32):
+    lir.yield %0 : f32
+  } : !lir.buffer<4 x f32>, !lir.buffer<4 x f32>
 }
 ```
 
