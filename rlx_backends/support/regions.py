@@ -258,8 +258,8 @@ def needed_ops(block: Block, wanted: Sequence[SSAValue]) -> set[Operation]:
     return needed
 
 
-def block_args(block: Block, operands: Sequence[Operand]) -> tuple[dict[SSAValue, Operand], dict[SSAValue, Operand]]:
-    """A region's arguments: (whole buffers, elements)."""
-    pairs = list(zip(block.args, operands, strict=True))
+def block_args(args: Sequence[SSAValue], operands: Sequence[Operand]) -> tuple[dict[SSAValue, Operand], dict[SSAValue, Operand]]:
+    """A region's arguments that stand for operands: (whole buffers, elements)."""
+    pairs = list(zip(args, operands, strict=True))
     whole = {arg: operand for arg, operand in pairs if operand.access.is_whole}
     return whole, {arg: operand for arg, operand in pairs if not operand.access.is_whole}

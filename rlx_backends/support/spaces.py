@@ -122,14 +122,10 @@ class Space:
     def dependences(self, block: Block) -> dict[SSAValue, frozenset[str]]:
         """The iteration dims that each value of a form's region varies with."""
         found: dict[SSAValue, frozenset[str]] = {}
-        outermost = block.parent_op() is self.form
-        if outermost:
-            # A last region (an epilogue) takes accumulators first, then `extra`; they vary with all parallel dims.
-            accesses = [*self.form.in_accesses] if len(block.args) == len(self.form.ins) else []
-            for position, arg in enumerate(block.args):
-                found[arg] = accesses[position].symbols if accesses else frozenset(self.extents)
-        else:
-            found |= {arg: frozenset(self.extents) for arg in block.args}
+        takes_ins = block.parent_region() is self.form.regions[0] and len(block.args) == len(self.form.ins)
+        for position, arg in enumerate(block.args):
+            # Accumulators, scores, carries and the arguments of nested regions vary with everything.
+            found[arg] = self.form.in_accesses[position].symbols if takes_ins else frozenset(self.extents)
         for op in block.ops:
             used = frozenset[str]().union(*(found.get(v, frozenset(self.extents)) for v in op.operands)) if op.operands else frozenset()
             if isinstance(op, IndexOp):

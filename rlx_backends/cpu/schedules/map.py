@@ -111,7 +111,7 @@ class _Body:
         self.b = b
         self.block = form.body.block
         self.point = point
-        self.whole, self.elements = block_args(self.block, b.ins)
+        self.whole, self.elements = block_args(self.block.args, b.ins)
 
     def _varies(self, operand: Operand, name: str) -> bool:
         exprs = [self.b.offset_of(operand, self.point)]

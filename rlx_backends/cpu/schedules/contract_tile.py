@@ -1,0 +1,241 @@
+"""`lir.contract` by register tiles: MR rows × NR columns of every accumulator stay in registers over all of k.
+
+Loops, outermost first: batch, blocks of rows (only where rows go through scratch), panels of NR columns, tiles of MR rows, k. A thread has a rectangle of
+(batch, row tile) × panel. Each element is one sum over k in order, whatever the tile, so results do not depend on the team.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xdsl.dialects import arith
+from xdsl.ir import SSAValue
+
+from rlx_backends.cpu.schedules.contract_epilogue import Epilogue
+from rlx_backends.cpu.schedules.contract_plan import (
+    K_UNROLL,
+    ROW_BLOCK,
+    ContractPlan,
+    Factor,
+    decode,
+    element_bytes,
+    extent_of,
+    ints_of,
+    is_integer_product,
+    padded_depth,
+    reduce_names,
+    row_tiles,
+)
+from rlx_backends.cpu.schedules.contract_sources import COLUMN, DEPTH, PANEL, ROW, Source, direct_source, scratch_source, write_panel, write_rows
+from rlx_backends.support.kernel_builder import KernelBuilder
+from rlx_backends.support.regions import Region, block_args
+from rlx_backends.support.spaces import int_param
+from rlx_dialects.dims import DimExpr, ceildiv, const, floordiv, mod, sym
+from rlx_dialects.kernel.pointers import PrefetchOp
+from rlx_dialects.kernel.types import byte_size
+from rlx_dialects.lir import ContractOp, ScheduleAttr
+
+BLOCK = "tile.block"
+"""Symbol of the first row of the block in scratch."""
+SKINNY_SUMS = 4
+"""Independent sums of a tile of one or two rows: a single one would wait for the latency of the addition."""
+CACHE_LINE = 64
+
+
+def block_rows(height: int) -> int:
+    """Rows evaluated into scratch at a time: whole tiles."""
+    return ROW_BLOCK // height * height
+
+
+def unravel(symbol: DimExpr, form: ContractOp, names: Sequence[str]) -> dict[str, DimExpr]:
+    """Each of `names` in terms of one row-major place."""
+    place: dict[str, DimExpr] = {}
+    for position, name in reversed(list(enumerate(names))):
+        extent = form.extents[name]
+        place[name] = mod(symbol, extent) if position else symbol
+        symbol = floordiv(symbol, extent) if position else symbol
+    return place
+
+
+def lower(kernel: KernelBuilder, form: ContractOp, schedule: ScheduleAttr) -> None:
+    """Write the loops of a tile schedule."""
+    _Tiles(kernel, form, schedule).write()
+
+
+class _Tiles:
+    def __init__(self, b: KernelBuilder, form: ContractOp, schedule: ScheduleAttr):
+        self.b = b
+        self.form = form
+        self.skinny = schedule.kind.data == "skinny"
+        self.plan: ContractPlan = decode(form, schedule, b.facts)
+        self.height, self.width = ints_of(schedule.params.data["tile"])
+        self.locality = int_param(schedule, "prefetch", -1)
+        self.lines = int_param(schedule, "lines", 1)
+        self.rows = extent_of(form, self.plan.rows)
+        self.columns = extent_of(form, self.plan.columns)
+        self.depth = extent_of(form, reduce_names(form))
+        self.panels = ceildiv(self.columns, self.width)
+        b.declare({ROW: self.rows, PANEL: self.panels, COLUMN: self.width, DEPTH: self.depth, BLOCK: self.rows})
+        b.bind(COLUMN, 0)
+        self.point = self._point()
+        whole, self.elements = block_args(form.body.block.args, b.ins)
+        self.region = Region(b, form.body.block, whole)
+        self.sources: dict[Factor, Source] = {}
+        self.scratch: dict[Factor, SSAValue] = dict(zip([*self.plan.copied_rows, *self.plan.panels], b.scratch, strict=True))
+        self.stride = padded_depth(self.depth, element_bytes(self.plan))
+        for factor in self.plan.factors:
+            self.sources[factor] = self._source(factor)
+        self.epilogue = Epilogue(b, form, self.point, (self.height, self.width), self.columns)
+
+    def _point(self) -> dict[str, DimExpr]:
+        form, plan = self.form, self.plan
+        point = {it.symbol.data: const(0) for it in form.group("parallel")}
+        for name in plan.batch:
+            del point[name]
+        point |= unravel(sym(ROW), form, plan.rows)
+        point |= unravel(sym(PANEL) * self.width + sym(COLUMN), form, plan.columns)
+        return point
+
+    def _source(self, factor: Factor) -> Source:
+        along, size = (COLUMN, self.width) if factor.along_columns else (ROW, self.height)
+        if factor.direct:
+            point = {**self.point, **unravel(sym(DEPTH), self.form, reduce_names(self.form))}
+            operands = {arg: operand for arg, operand in self.elements.items() if operand.number in factor.operands}
+            return direct_source(self.b, self.region, factor, operands, point, along)
+        if factor.along_columns:
+            return scratch_source(self.b, self.scratch[factor], sym(DEPTH) * self.width + sym(COLUMN), along)
+        return scratch_source(self.b, self.scratch[factor], (sym(ROW) - sym(BLOCK)) * self.stride + sym(DEPTH), along)
+
+    # -- loops
+
+    def write(self) -> None:
+        b = self.b
+        tiles = ceildiv(self.rows, self.height)
+        prefer = "columns" if self.skinny else "rows"
+        if not self.plan.batch:
+            row_from, row_to, panel_from, panel_to = b.partition_2d(b.at(tiles), b.at(self.panels), (1, 1), prefer)
+            last = b.minimum(b.mul(row_to, self.height), b.at(self.rows))
+            self._row_blocks(b.mul(row_from, self.height), last, panel_from, panel_to)
+            return
+        batch = [(name, self.form.extents[name]) for name in self.plan.batch]
+        each = b.maximum(b.at(tiles), 1)
+        count = b.mul(b.at(extent_of(self.form, self.plan.batch)), b.at(tiles))
+        tile_from, tile_to, panel_from, panel_to = b.partition_2d(count, b.at(self.panels), (1, 1), prefer)
+        values = {"from": tile_from, "to": tile_to, "each": each}
+        first = b.apply(sym("from") // sym("each"), values)
+        end = b.apply(ceildiv(sym("to"), sym("each")), values)
+
+        def one() -> None:
+            place = const(0)
+            for name, extent in batch:
+                place = place * extent + sym(name)
+            start = b.mul(b.at(place), each)
+            lo = b.mul(b.maximum(b.sub(tile_from, start), 0), self.height)
+            hi = b.mul(b.minimum(b.sub(tile_to, start), each), self.height)
+            self._row_blocks(lo, b.minimum(hi, b.at(self.rows)), panel_from, panel_to)
+
+        b.for_points(batch, first, end, one)
+
+    def _row_blocks(self, lower: SSAValue, upper: SSAValue, panel_from: SSAValue, panel_to: SSAValue) -> None:
+        b = self.b
+        if not self.plan.copied_rows:
+            b.bind(BLOCK, lower)
+            self._panels(lower, upper, panel_from, panel_to)
+            return
+        height = block_rows(self.height)
+
+        def block() -> None:
+            start = b.index(b.env[BLOCK])
+            end = b.minimum(b.add(start, height), upper)
+            for factor in self.plan.copied_rows:
+                write_rows(b, self.form, self.region, factor, self.elements, self.point, self.scratch[factor], self.stride, start, end)
+            self._panels(start, end, panel_from, panel_to)
+
+        b.for_dim(BLOCK, lower, upper, height, block)
+
+    def _panels(self, lower: SSAValue, upper: SSAValue, panel_from: SSAValue, panel_to: SSAValue) -> None:
+        b = self.b
+
+        def panel() -> None:
+            for factor in self.plan.panels:
+                write_panel(b, self.form, self.region, factor, self.elements, self.point, self.scratch[factor], self.width, self.columns)
+            sizes = row_tiles(self.height) if self.plan.rows else (1,)
+            b.for_tiles(lower, upper, sizes, lambda row, size: self._tile(row, size, lower))
+
+        b.for_dim(PANEL, panel_from, panel_to, 1, panel)
+
+    # -- one tile
+
+    def _tile(self, row: SSAValue, size: int, first_row: SSAValue) -> None:
+        b = self.b
+        b.bind(ROW, row)
+        shape = (size, self.width)
+        count = len(self.plan.pairs)
+        spread = SKINNY_SUMS if self.skinny and size <= 2 and not is_integer_product(self.plan) else 1
+        sums = [b.splat(0, pair[0].value.type, shape) for pair in self.plan.pairs for _ in range(spread)]
+        prefetches = self._prefetches(row, first_row) if size == self.height and not self.skinny else []
+
+        def step(unroll: int, sums: Sequence[SSAValue]) -> list[SSAValue]:
+            for pointer, line in prefetches:
+                b.op(PrefetchOp(pointer, b.at(sym(DEPTH) * (line * self.lines) // K_UNROLL), self.locality))
+                for extra in range(1, self.lines):
+                    place = b.at(sym(DEPTH) * (line * self.lines) // K_UNROLL + extra * line)
+                    b.op(PrefetchOp(pointer, place, self.locality))
+            now = list(sums)
+            loaded = {factor: self.sources[factor].begin() for factor in self.plan.factors}
+            for u in range(unroll):
+                values = {f: self.sources[f].value(loaded[f], u, self.width if f.along_columns else size) for f in self.plan.factors}
+                for number, (left, right) in enumerate(self.plan.pairs):
+                    at = number * spread + u % spread
+                    now[at] = self._multiply(values[left], values[right], now[at])
+            return now
+
+        whole = self.depth // K_UNROLL * K_UNROLL
+        depth = b.at(self.depth)
+        end = b.at(whole)
+        sums = list(b.for_dim(DEPTH, 0, end, K_UNROLL, lambda *s: step(K_UNROLL, s), sums))
+        known, known_end = b.known(depth), b.known(end)
+        if known is not None and known_end is not None:
+            if known > known_end:
+                b.bind(DEPTH, known_end)
+                prefetches = []
+                sums = step(known - known_end, sums)
+        else:
+            prefetches = []
+            sums = list(b.for_dim(DEPTH, end, depth, 1, lambda *s: step(1, s), sums))
+        totals: list[SSAValue] = []
+        for number in range(count):
+            parts = sums[number * spread : (number + 1) * spread]
+            while len(parts) > 1:
+                parts = [b.addf(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
+            totals += parts
+        self.epilogue.write(totals, row, size)
+
+    def _multiply(self, left: SSAValue, right: SSAValue, acc: SSAValue) -> SSAValue:
+        b = self.b
+        if not is_integer_product(self.plan):
+            return b.outer_fma(left, right, acc)
+        shape = tuple(acc.type.get_shape())  # pyright: ignore[reportAttributeAccessIssue]
+        product = b.value(arith.MuliOp(b.broadcast(left, shape, "column"), b.broadcast(right, shape, "row")))
+        return b.value(arith.AddiOp(acc, product))
+
+    def _prefetches(self, row: SSAValue, first_row: SSAValue) -> list[tuple[SSAValue, int]]:
+        """For each packed weight a pointer to this row tile's share of the next panel, and the elements of a cache line."""
+        b = self.b
+        if self.locality < 0 or not self.depth.is_const or self.depth.value < K_UNROLL:
+            return []
+        found: list[tuple[SSAValue, int]] = []
+        for factor in self.plan.factors:
+            if not factor.along_columns or not factor.direct:
+                continue
+            for operand in self.elements.values():
+                if operand.number not in factor.operands:
+                    continue
+                line = CACHE_LINE // byte_size(operand.kind.scalar_type)
+                size = self.depth.value * self.width
+                share = self.depth.value // K_UNROLL * line * self.lines
+                tile = b.apply((sym("row") - sym("first")) // self.height * share, {"row": row, "first": first_row})
+                # Tiles after the one that finished ask for the last part again, which costs nothing.
+                place = b.minimum(tile, max(size - share, 0))
+                found.append((b.offset(operand.pointer, b.add(b.at((sym(PANEL) + 1) * size), place)), line))
+        return found
