@@ -5,25 +5,52 @@ a map that writes the packed copy, once per binding of weights, and `@main` read
 several forms is packed once. A
 derived parameter that only the packing reads becomes a temporary of `@prepare`.
 
-Before:
+Before {cpu=x86-64-v4}:
 ```mlir
 lir.program @main {
-  %x = lir.input @x : !lir.buffer<4 x 8 x f32>
-  %w = lir.param @w : !lir.buffer<64 x 8 x f32>
-  %y = lir.output @y : !lir.buffer<4 x 64 x f32>
-  lir.contract (m : 4, n : 64 | k : 8) ins(%x[m, k], %w[n, k]) outs(%y[m, n]) params {schedule = [#lir.schedule<"packed">]} {…}
+  %x = lir.input @x : !lir.buffer<9 x 8 x f32>
+  %w = lir.param @w : !lir.buffer<32 x 8 x f32>
+  %y = lir.output @y : !lir.buffer<9 x 32 x f32>
+  lir.contract (m : 9, n : 32 | k : 8) ins(%x[m, k], %w[n, k]) outs(%y[m, n])
+      params {schedule = [#lir.schedule<"packed" {batch = [], rows = ["m"], columns = ["n"], copied = array<i64>,
+        tile = array<i64: 8, 32>, prefetch = 2 : i64, lines = 4 : i64}>]} {
+  ^bb0(%a: f32, %b: f32):
+    lir.product (%a, %b) : f32
+  } epilogue {
+  ^bb0(%acc: f32):
+    lir.yield %acc : f32
+  }
+      : !lir.buffer<9 x 8 x f32>, !lir.buffer<32 x 8 x f32>, !lir.buffer<9 x 32 x f32>
 }
 ```
 After:
 ```mlir
 lir.program @prepare {
-  %w = lir.param @w : !lir.buffer<64 x 8 x f32>
-  %p = lir.packed @w.packed : !lir.buffer<8 x 64 x f32, #lir.layout<(k, n) -> (n floordiv 32, k, n mod 32) in [2, 8, 32]>>
-  lir.map (k : 8, n : 64) ins(%w[n, k]) outs(%p[k, n]) {…}
+  %p = lir.packed @w.packed : !lir.buffer<8 x 32 x f32,
+      #lir.layout<(a0, a1) -> (a1 floordiv 32, a0, a1 mod 32) in [1, 8, 32]>>
+  %w = lir.param @w : !lir.buffer<32 x 8 x f32>
+  lir.map (i0 : 8, i1 : 32) ins(%w[i1, i0]) outs(%p[i0, i1]) params {label = "pack"} {
+  ^bb0(%0: f32):
+    lir.yield %0 : f32
+  } : !lir.buffer<32 x 8 x f32>, !lir.buffer<8 x 32 x f32,
+      #lir.layout<(a0, a1) -> (a1 floordiv 32, a0, a1 mod 32) in [1, 8, 32]>>
 }
 lir.program @main {
-  …
-  lir.contract (m : 4, n : 64 | k : 8) ins(%x[m, k], %p[k, n]) outs(%y[m, n]) params {schedule = [#lir.schedule<"packed">]} {…}
+  %x = lir.input @x : !lir.buffer<9 x 8 x f32>
+  %w = lir.packed @w.packed : !lir.buffer<8 x 32 x f32,
+      #lir.layout<(a0, a1) -> (a1 floordiv 32, a0, a1 mod 32) in [1, 8, 32]>>
+  %y = lir.output @y : !lir.buffer<9 x 32 x f32>
+  lir.contract (m : 9, n : 32 | k : 8) ins(%x[m, k], %w[k, n]) outs(%y[m, n])
+      params {schedule = [#lir.schedule<"packed" {batch = [], rows = ["m"], columns = ["n"], copied = array<i64>,
+        tile = array<i64: 8, 32>, prefetch = 2 : i64, lines = 4 : i64}>]} {
+  ^bb0(%a: f32, %b: f32):
+    lir.product (%a, %b) : f32
+  } epilogue {
+  ^bb0(%acc: f32):
+    lir.yield %acc : f32
+  }
+      : !lir.buffer<9 x 8 x f32>, !lir.buffer<8 x 32 x f32,
+      #lir.layout<(a0, a1) -> (a1 floordiv 32, a0, a1 mod 32) in [1, 8, 32]>>, !lir.buffer<9 x 32 x f32>
 }
 ```
 
