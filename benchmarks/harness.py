@@ -97,11 +97,12 @@ class Results:
         return {**asdict(self), "bursts": [asdict(burst) for burst in self.bursts]}
 
 
-def environment(threads: int) -> dict[str, str]:
-    """Environment of every worker: thread counts, and an allocator that keeps freed blocks.
+def environment(threads: int, folder: Path) -> dict[str, str]:
+    """Environment of every worker: thread counts, an allocator that keeps freed blocks, caches of compilers in `folder`.
 
     By default glibc returns blocks over 32 MiB to the kernel at every call; libraries that allocate their results then measure
     page faults. Keeping the blocks, in huge pages, favours the peers: it is their best configuration.
+    A compiler that tunes itself keeps what it found on disk; a fresh folder keeps the findings of a busy hour out.
     """
     count = str(threads)
     return {
@@ -112,8 +113,8 @@ def environment(threads: int) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": count,
         "RLX_NUM_THREADS": count,
         "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=68719476736:glibc.malloc.hugetlb=1",
-        "ONEDNN_VERBOSE": "0",
-        "TOKENIZERS_PARALLELISM": "false",
+        "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
+        "RLX_CACHE_DIR": str(folder / "rlx"),
     }
 
 
@@ -126,7 +127,7 @@ class Worker:
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.worker", "--cpus", ",".join(map(str, cpus))],
-                cwd=ROOT, env=environment(len(cpus)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+                cwd=ROOT, env=environment(len(cpus), log.parent), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
             )  # fmt: skip
 
     def close(self) -> None:

@@ -77,7 +77,7 @@ class Runner:
         RuntimeError with the last line of its standard error if it fails.
         """
         command = [sys.executable, "-c", text, json.dumps(given)]
-        settings = {**harness.environment(len(self.cpus)), "RLX_CACHE_DIR": str(cache)}
+        settings = {**harness.environment(len(self.cpus), self.folder), "RLX_CACHE_DIR": str(cache)}
         busy, own, start = machine.busy_seconds(self.cpus), _children(), time.perf_counter()
         done = subprocess.run(command, cwd=harness.ROOT, env=settings, capture_output=True, text=True, check=False,
                               preexec_fn=lambda: os.sched_setaffinity(0, self.cpus))  # fmt: skip
