@@ -228,7 +228,9 @@ def drop_results(form: FormOp, dead: Sequence[int]) -> FormOp:
 
 
 def merge_equal_reads(form: FormOp) -> FormOp:
-    """Two reads of one buffer at the same place become one block argument; the later operand goes. Returns the form's replacement."""
+    """Two reads of one buffer at the same place become one block argument; the later operand goes. Returns the form's
+    replacement.
+    """
     if isinstance(form, AttentionOp):
         return form
     ins, extra = _reads_of(form)
