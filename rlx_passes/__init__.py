@@ -21,6 +21,8 @@ _PASSES: dict[str, tuple[str, ...]] = {
         "mir-fuse-residual-norm",
         "mir-fuse-matmul-bias-act",
         "mir-hoist-parameters",
+        "mir-specialize",
+        "mir-drop-unused-arguments",
     ),
     "mir_to_lir": ("convert-mir-to-lir",),
     "lir": ("lir-fuse-forms", "lir-plan-memory", "lir-verify-plan"),

@@ -19,8 +19,8 @@ from rlx_passes.support.context import make_context
 from rlx_passes.support.locations import parse_module
 from rlx_runtime.errors import RuntimeFault
 
-EXTENTS = {"B": 3, "S": 5, "T": 5, "P": 2, "N": 17}
-"""What symbols are bound to where a test does not say; moved into the declared range."""
+EXTENTS = {"B": 3, "S": 5, "T": 5, "P": 2, "Q": 2, "N": 17}
+"""What symbols are bound to where a test does not say; moved into the declared range. T is always S."""
 
 
 def random_array(type: Attribute, dims: Mapping[str, int], generator: np.random.Generator) -> Any:
@@ -36,6 +36,7 @@ def random_array(type: Attribute, dims: Mapping[str, int], generator: np.random.
 def bound(function: FuncOp, dims: Mapping[str, int]) -> dict[str, int]:
     """Values of the symbols: those given, else those of EXTENTS inside the declared ranges."""
     values = {**EXTENTS, **dims}
+    values["T"] = values["S"]
     for declared in declared_dims(function):
         facts = declared.facts
         if facts.name not in dims:
@@ -54,7 +55,9 @@ def run_all(module: ModuleOp, arguments: Mapping[str, Any], dims: Mapping[str, i
     for name, function in functions(module).items():
         values = bound(function, dims)
         if name == "main" and function.arg_attrs is not None:
-            results = execute(module, arguments["main"], values, exact=exact)
+            wanted = {key for each in functions(module).values() for _, key, _ in signature(each)}
+            given = {key: value for key, value in arguments["main"].items() if key in wanted}
+            results = execute(module, given, values, exact=exact)
             found |= {f"{name}: {key}": value for key, value in {**results.outputs, **results.states}.items()}
         elif name in arguments:
             results = run_function(function, arguments[name], values, exact=exact)
