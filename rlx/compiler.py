@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
 
 from rlx._version import __version__
 from rlx.model import parse
@@ -26,6 +27,7 @@ from rlx_backends.support.plan_function import guards
 from rlx_dialects.lir import ProgramOp, programs
 from rlx_frontends.model import Model
 from rlx_passes.manager import PassManager
+from rlx_passes.mir.mir_specialize import MirSpecializePass
 from rlx_passes.support.printing import as_text
 from rlx_runtime.errors import LowerError
 
@@ -188,14 +190,12 @@ def machine_options(target: str, options: Options) -> dict[str, Any]:
     return {"cpu": options.cpu, "features": options.features} if target != "numpy" else {}
 
 
-def pipeline_of(target: str, options: Options, dims: Mapping[str, int]) -> str:
-    """The pipeline text for a target: its named pipeline, the options it takes, and specialization where dims are given."""
+def pipeline_of(target: str, options: Options) -> str:
+    """The pipeline text for a target: its named pipeline with the options that differ from their defaults."""
     arguments = {"numerics": options.numerics, "boundary": options.boundary, "effort": options.plan_effort}
     if target != "numpy":
         arguments |= {"cpu": options.cpu, "features": options.features}
     given = [f'{key}="{value}"' for key, value in arguments.items() if value not in ("", "default", "external")]
-    if dims:
-        given.append(f'dims="{",".join(f"{name}={value}" for name, value in sorted(dims.items()))}"')
     return f"{target}-default{{{' '.join(given)}}}" if given else f"{target}-default"
 
 
@@ -225,7 +225,11 @@ def lower(
             # The last stage needs no copy: nothing changes it any more.
             modules[step.stage.name] = current if step is manager.steps[-1] else current.clone()
 
-    manager = PassManager(pipeline_of(target, options, dims or {}), available=get_all_passes(), dump=dump, after_pass=keep)
+    passes: list[str | ModulePass] = [pipeline_of(target, options)]
+    if dims:
+        # Binding dims first leaves every later pass with constants instead of symbols.
+        passes.insert(0, MirSpecializePass.of(**dims))
+    manager = PassManager(passes, available=get_all_passes(), dump=dump, after_pass=keep)
     manager.run(module)
     return Lowered(model, target, options, modules, dict(dims or {}))
 
