@@ -6,7 +6,7 @@ outside the loop over vectors; `run` does the rest. Scalars meet vectors by broa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xdsl.dialects import arith
@@ -70,7 +70,7 @@ class Region:
         results = list(last.operands) if wanted is None else list(wanted)
         known = self._known
         state = _State({**(outer or {}), **known.values, **args}, dict(known.indices), dict(known.conditions))
-        self._run(state, site, None if wanted is None else needed_ops(self.block, results), invariant=False)
+        self._run(state, site, None if wanted is None else needed_ops(self.block, results, state.values), invariant=False)
         return [self._value(v, state.values, site) for v in results]
 
     def _run(self, state: _State, site: Site, only: set[Operation] | None = None, *, invariant: bool) -> None:
@@ -246,15 +246,16 @@ def _as_index(b: KernelBuilder, value: SSAValue) -> SSAValue:
     return b.cast("bitcast" if element.width.data == 64 else "extsi", value, INDEX)
 
 
-def needed_ops(block: Block, wanted: Sequence[SSAValue]) -> set[Operation]:
-    """The ops of a block that the wanted values depend on."""
+def needed_ops(block: Block, wanted: Sequence[SSAValue], known: Collection[SSAValue] = ()) -> set[Operation]:
+    """The ops of a block that the wanted values depend on, but for those behind the known values."""
     needed: set[Operation] = set()
-    pending = [value.owner for value in wanted]
+    pending = list(wanted)
     while pending:
-        op = pending.pop()
-        if isinstance(op, Operation) and op.parent_block() is block and op not in needed:
+        value = pending.pop()
+        op = value.owner
+        if value not in known and isinstance(op, Operation) and op.parent_block() is block and op not in needed:
             needed.add(op)
-            pending += [operand.owner for operand in op.operands]
+            pending += op.operands
     return needed
 
 
