@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from rlx_dialects.dims.expr import Atom, DimExpr, const
+from rlx_dialects.dims.expr import Atom, DimExpr, const, floordiv
 
 INDEX_MAX = 2**31 - 1
 Interval = tuple[int, int]
@@ -254,6 +254,8 @@ class Bounds:
                 return
             step = math.gcd(self.divisor(x), d.value) if d.is_const else 1
             if kind == "floordiv" and sign:
+                for end in self._quotients(x, d, sign):
+                    yield [(end, None)]
                 yield [(x if sign < 0 else x - d + step, d)]
             if kind == "mod" and sign < 0:
                 if self.interval(x)[0] >= 0:
@@ -263,6 +265,20 @@ class Bounds:
             yield [(low, None), (high, None)]
         else:
             yield [(low if sign > 0 else high, None)]
+
+
+    def _quotients(self, x: DimExpr, d: DimExpr, sign: int) -> Iterator[DimExpr]:
+        """What x floordiv d is at most (sign < 0) or at least: with a symbol of x at its symbolic bound, where that divides out."""
+        for name in sorted(x.symbols):
+            factor = x.coefficient(name)
+            side = 0 if factor is None else self._sign(factor) * sign
+            for bound in (self.at_most if side < 0 else self.at_least if side > 0 else {}).get(name, ()):
+                if name in bound.symbols:
+                    continue
+                end = floordiv(x.substitute({name: bound}), d)
+                # Only a constant is left to divide, so this comes to an end.
+                if all(atom[0] == "sym" or atom[1].is_const for monomial, _ in end.terms for atom in monomial):
+                    yield end
 
 
 def _product(a: Interval, b: Interval) -> Interval:

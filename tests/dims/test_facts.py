@@ -174,6 +174,8 @@ def test_index_of_a_flattened_loop_stays_inside():
     flat = sym("i") * S + sym("j")
     assert facts.prove_lt(flat, B * S) is True
     assert facts.prove_le(0, flat) is True
+    rows = FACTS.with_iteration({"m": B * S})
+    assert rows.prove_lt(sym("m") // S, B) is True
     tiled = Facts([SymbolFacts("S", 1, 512)]).with_iteration({"o": ceildiv(S, 32), "w": minimum(32, S)})
     assert tiled.prove_lt(sym("o") * 32, S) is True
 
