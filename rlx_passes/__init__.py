@@ -25,7 +25,14 @@ _PASSES: dict[str, tuple[str, ...]] = {
         "mir-drop-unused-arguments",
     ),
     "mir_to_lir": ("convert-mir-to-lir",),
-    "lir": ("lir-fuse-forms", "lir-plan-memory", "lir-verify-plan"),
+    "lir": (
+        "lir-fuse-forms",
+        "lir-coalesce-copies",
+        "lir-boundary-to-arena",
+        "lir-order-for-memory",
+        "lir-plan-memory",
+        "lir-verify-plan",
+    ),
 }
 """Folder -> the names of its passes. `mir/mir_fuse_swiglu.py` holds `mir-fuse-swiglu` as class `MirFuseSwigluPass`."""
 

@@ -10,17 +10,38 @@ order. It proves that
 
 What cannot be proved is an error that names the operations and buffers.
 
+Before:
+```mlir
+lir.program @main arena(B * 64) attributes {rlx.dims = [#rlx.dim<B in [1, 64]>]} {
+  %x = lir.input @x : !lir.buffer<B x 16 x f32>
+  %y = lir.output @y : !lir.buffer<B x 16 x f32>
+  %t = lir.slot at(0) : !lir.buffer<B x 16 x f32>
+  lir.copy %x to %t : !lir.buffer<B x 16 x f32>, !lir.buffer<B x 16 x f32>
+  lir.copy %t to %y : !lir.buffer<B x 16 x f32>, !lir.buffer<B x 16 x f32>
+}
+```
+After:
+```mlir
+lir.program @main arena(B * 64) attributes {rlx.dims = [#rlx.dim<B in [1, 64]>]} {
+  %x = lir.input @x : !lir.buffer<B x 16 x f32>
+  %y = lir.output @y : !lir.buffer<B x 16 x f32>
+  %t = lir.slot at(0) : !lir.buffer<B x 16 x f32>
+  lir.copy %x to %t : !lir.buffer<B x 16 x f32>, !lir.buffer<B x 16 x f32>
+  lir.copy %t to %y : !lir.buffer<B x 16 x f32>, !lir.buffer<B x 16 x f32>
+}
+```
+
 Expects: LIR after planning. Ensures: the same module. Numerics: exact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Attribute, Block, Operation, SSAValue
+from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from rlx_dialects.dims import DimExpr, DimLike, as_expr, ceildiv, const, maximum, sym
@@ -50,7 +71,7 @@ from rlx_dialects.lir import (
 )
 from rlx_dialects.lir.types import ARENA_ALIGNMENT
 from rlx_dialects.rlx import dtypes, facts_of
-from rlx_passes.support.coverage import Box, covers, disjoint, touched_box
+from rlx_passes.support.coverage import Box, Space, Written, disjoint, touched_box
 from rlx_passes.support.locations import location_of
 from rlx_runtime.errors import VerifyError
 
@@ -73,29 +94,7 @@ class _Use:
         return _root(self.value)[0]
 
 
-Space = tuple[tuple[DimExpr, ...], DimExpr, Attribute]
-"""Shape, offset and layout of a view: boxes of equal spaces compare."""
-
-
-@dataclass
-class _Written:
-    """Elements known to be written, by the space in which they were named; `full` if it is everything."""
-
-    full: bool = False
-    boxes: dict[Space, list[Box]] = field(default_factory=dict)
-
-    def copy(self) -> _Written:
-        return _Written(self.full, {space: list(boxes) for space, boxes in self.boxes.items()})
-
-    def both(self, other: _Written) -> _Written:
-        """What is written whichever of two branches ran."""
-        if self.full or other.full:
-            return (other if self.full else self).copy()
-        boxes = {space: [box for box in found if box in other.boxes.get(space, ())] for space, found in self.boxes.items()}
-        return _Written(False, boxes)
-
-
-State = dict[SSAValue, _Written]
+State = dict[SSAValue, Written]
 Live = dict[SSAValue, Operation]
 """Slots that are read later, and by what first."""
 
@@ -218,9 +217,9 @@ class _Checker:
         self.first_write.setdefault(root, self._since(use.op, root))
         box, exact = self._box(use)
         if exact and not isinstance(use.op, ScatterOp):
-            space = _space(use.value, offset)
-            state.setdefault(root, _Written()).boxes.setdefault(space, []).append(box)
-            if self._covered({root: _Written(False, {space: [box]})}, root, Box.whole(_kind(root).dims)):
+            space = Space.of(_kind(use.value), offset)
+            state.setdefault(root, Written()).add(space, box)
+            if self._covered({root: Written(False, {space: [box]})}, root, Box.whole(_kind(root).dims)):
                 self.full_writes.add(use)
 
     def _since(self, op: Operation, root: SSAValue) -> int:
@@ -246,40 +245,8 @@ class _Checker:
         root, offset = _root(value)
         written = state.get(root)
         if written is None:
-            return self._is_empty(_kind(root))
-        if written.full or covers(written.boxes.get(_space(value, offset), ()), box, self.facts):
-            return True
-        lines: list[Box] = []
-        for (dims, start, layout), boxes in written.boxes.items():
-            whole = covers(boxes, Box.whole(dims), self.facts)
-            if isinstance(layout, LayoutAttr):
-                # Padding is part of the storage, but nobody reads it.
-                written.full = written.full or (whole and _space(root, const(0)) == (dims, start, layout))
-            elif whole:
-                lines.append(Box((start,), (start + _count(dims),)))
-            else:
-                lines += [line for each in boxes if (line := self._line(each, dims, start)) is not None]
-        written.full = written.full or covers(lines, Box.whole((_kind(root).elements,)), self.facts)
-        if written.full or isinstance(_kind(value).layout, LayoutAttr):
-            return written.full
-        wanted = self._line(box, _kind(value).dims, offset)
-        return wanted is not None and covers(lines, wanted, self.facts)
-
-    def _is_empty(self, kind: BufferType) -> bool:
-        return any(self.same(dim, 0) for dim in kind.dims)
-
-    def _line(self, box: Box, dims: tuple[DimExpr, ...], start: DimExpr) -> Box | None:
-        """The box as one stretch of elements in row-major order, if it is one."""
-        stride, low, length = const(1), start, const(1)
-        for axis in reversed(range(len(dims))):
-            extent = box.highs[axis] - box.lows[axis]
-            low = low + box.lows[axis] * stride
-            if self.same(length, stride):
-                length = length * extent
-            elif not self.same(extent, 1):
-                return None
-            stride = stride * dims[axis]
-        return Box((low,), (low + length,))
+            return any(self.same(dim, 0) for dim in _kind(root).dims)
+        return written.covers(_kind(root), Space.of(_kind(value), offset), box, self.facts)
 
     # -- places
 
@@ -435,17 +402,6 @@ def _cases(expr: DimExpr) -> tuple[DimExpr, DimExpr] | None:
             rest = expr - scale * maximum(first, second)
             return rest + scale * first, rest + scale * second
     return None
-
-
-def _space(value: SSAValue, offset: DimExpr) -> Space:
-    return _kind(value).dims, offset, _kind(value).layout
-
-
-def _count(dims: tuple[DimExpr, ...]) -> DimExpr:
-    total = const(1)
-    for dim in dims:
-        total = total * dim
-    return total
 
 
 def _bytes(op: SlotOp) -> DimExpr:

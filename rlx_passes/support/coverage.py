@@ -1,13 +1,15 @@
-"""Boxes of indices, and whether some of them cover another: what the checker of plans knows about written elements."""
+"""Which elements of a buffer are written: boxes of indices, and whether some of them cover another. For the checker of plans."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from xdsl.ir import Attribute
 
 from rlx_dialects.dims import DimExpr, const, sym
 from rlx_dialects.dims.facts import Facts
-from rlx_dialects.lir.types import IterAttr
+from rlx_dialects.lir.types import BufferType, IterAttr, LayoutAttr
 
 
 @dataclass(frozen=True)
@@ -92,3 +94,77 @@ def _range(expr: DimExpr, used: frozenset[str], iters: Mapping[str, IterAttr], f
         steps.remove(step)
         length = length * step[1]
     return low, low + length
+
+
+@dataclass(frozen=True)
+class Space:
+    """How elements are named: a shape, where it starts in the storage, and its layout. Boxes of equal spaces compare."""
+
+    dims: tuple[DimExpr, ...]
+    start: DimExpr
+    layout: Attribute
+
+    @classmethod
+    def of(cls, kind: BufferType, start: DimExpr) -> Space:
+        return cls(kind.dims, start, kind.layout)
+
+    @property
+    def whole(self) -> Box:
+        return Box.whole(self.dims)
+
+    @property
+    def is_plain(self) -> bool:
+        return not isinstance(self.layout, LayoutAttr)
+
+    def line(self, box: Box, facts: Facts) -> Box | None:
+        """The box as one stretch of storage elements, if it is one."""
+        if not self.is_plain:
+            return None
+        stride, low, length = const(1), self.start, const(1)
+        for axis in reversed(range(len(self.dims))):
+            extent = box.highs[axis] - box.lows[axis]
+            low = low + box.lows[axis] * stride
+            if facts.prove_eq(length, stride) is True:
+                length = length * extent
+            elif facts.prove_eq(extent, 1) is not True:
+                return None
+            stride = stride * self.dims[axis]
+        return Box((low,), (low + length,))
+
+
+@dataclass
+class Written:
+    """Elements of one storage known to be written, by the space in which they were named; `full` if it is everything."""
+
+    full: bool = False
+    boxes: dict[Space, list[Box]] = field(default_factory=dict)
+
+    def add(self, space: Space, box: Box) -> None:
+        self.boxes.setdefault(space, []).append(box)
+
+    def copy(self) -> Written:
+        return Written(self.full, {space: list(boxes) for space, boxes in self.boxes.items()})
+
+    def both(self, other: Written) -> Written:
+        """What is written whichever of two branches ran."""
+        if self.full or other.full:
+            return (other if self.full else self).copy()
+        boxes = {space: [box for box in found if box in other.boxes.get(space, ())] for space, found in self.boxes.items()}
+        return Written(False, boxes)
+
+    def covers(self, root: BufferType, space: Space, box: Box, facts: Facts) -> bool:
+        """Whether all of `box`, named in `space`, is known to be written; `root` is the storage's own type."""
+        if self.full or covers(self.boxes.get(space, ()), box, facts):
+            return True
+        lines: list[Box] = []
+        for other, boxes in self.boxes.items():
+            if not other.is_plain:
+                # Padding is part of the storage, but nobody reads it.
+                self.full = self.full or (other == Space.of(root, const(0)) and covers(boxes, other.whole, facts))
+            elif covers(boxes, other.whole, facts) and (line := other.line(other.whole, facts)) is not None:
+                lines.append(line)
+            else:
+                lines += [line for each in boxes if (line := other.line(each, facts)) is not None]
+        self.full = self.full or covers(lines, Box.whole((root.elements,)), facts)
+        wanted = None if self.full else space.line(box, facts)
+        return self.full or (wanted is not None and covers(lines, wanted, facts))

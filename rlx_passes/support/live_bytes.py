@@ -1,4 +1,5 @@
-"""How good a plan is, at concrete dims: its arena beside the most bytes that are live at once, which no plan of the same order can beat."""
+"""How good a plan is, at concrete dims: its arena beside the most bytes that are live at once, which no plan of the same order
+can beat."""
 
 from __future__ import annotations
 
