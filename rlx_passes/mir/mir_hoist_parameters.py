@@ -49,7 +49,7 @@ from rlx_passes.generic.rlx_dce import sweep
 from rlx_passes.support.signature import (
     PARAM,
     Role,
-    append_argument,
+    append_arguments,
     argument_roles,
     erase_arguments,
     find_function,
@@ -170,16 +170,16 @@ class MirHoistParametersPass(CountingPass):
                 gone.add(view)
         names = {role[1] for role in (*prepare.roles, *argument_roles(prepare.function)) if role}
         sources = {argument for each in found for argument in each.operands if isinstance(argument, BlockArgument)}
-        for each in moved:
-            for result in each.results:
-                computed = prepare.value(result)
-                if all(use.operation in gone for use in result.uses):
-                    continue
-                name = _fresh(_source(result, prepare.roles) or "derived", names)
-                prepare.results[name] = computed
-                argument = append_argument(main, result.type, {PARAM: StringAttr(name)}, result.name_hint)
-                result.replace_all_uses_with(argument)
+        derived: dict[SSAValue, str] = {}
+        for result in (result for each in moved for result in each.results):
+            computed = prepare.value(result)
+            if not all(use.operation in gone for use in result.uses):
+                derived[result] = _fresh(_source(result, prepare.roles) or "derived", names)
+                prepare.results[derived[result]] = computed
                 self.statistics["bytes"] += _bytes(result)
+        added = [(result.type, {PARAM: StringAttr(name)}, result.name_hint) for result, name in derived.items()]
+        for result, argument in zip(derived, append_arguments(main, added)):
+            result.replace_all_uses_with(argument)
         for each in reversed(found):
             if each in gone:
                 main.body.block.erase_op(each)

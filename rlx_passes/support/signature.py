@@ -66,20 +66,22 @@ def set_signature(function: FuncOp, arguments: Sequence[Attributes], results: Se
             function.properties.pop(name, None)
 
 
-def append_argument(function: FuncOp, type: Attribute, attributes: Attributes, name_hint: str | None = None) -> BlockArgument:
-    """A new last argument."""
+def append_arguments(function: FuncOp, added: Sequence[tuple[Attribute, Attributes, str | None]]) -> list[BlockArgument]:
+    """New last arguments, each given by its type, attributes and name hint."""
     entries = argument_attributes(function)
     block = function.body.block
-    argument = block.insert_arg(type, len(block.args))
-    argument.name_hint = name_hint
-    set_signature(function, [*entries, attributes], result_attributes(function))
-    return argument
+    arguments: list[BlockArgument] = []
+    for type, _, name_hint in added:
+        arguments.append(block.insert_arg(type, len(block.args)))
+        arguments[-1].name_hint = name_hint
+    set_signature(function, [*entries, *(attributes for _, attributes, _ in added)], result_attributes(function))
+    return arguments
 
 
 def erase_arguments(function: FuncOp, unwanted: Sequence[BlockArgument]) -> None:
     """Drop arguments that nothing reads."""
-    entries = argument_attributes(function)
-    kept = [entry for argument, entry in zip(function.body.block.args, entries) if argument not in unwanted]
+    entries, gone = argument_attributes(function), set(unwanted)
+    kept = [entry for argument, entry in zip(function.body.block.args, entries) if argument not in gone]
     for argument in sorted(unwanted, key=lambda argument: -argument.index):
         function.body.block.erase_arg(argument)
     set_signature(function, kept, result_attributes(function))
