@@ -32,6 +32,7 @@ _MODULE_OF = {
     "VerifyError": "rlx_runtime.errors",
     "parse": "rlx.model",
     "pipelines": "rlx_passes.pipelines",
+    "plan_arena": "rlx_passes.support.packing",
 }
 """Public name -> the module that defines it."""
 _RENAMED = {"pipelines": "PIPELINES"}
