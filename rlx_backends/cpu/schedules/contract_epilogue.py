@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from xdsl.dialects import arith
 from xdsl.ir import SSAValue
 
-from rlx_backends.cpu.schedules.contract_sources import COLUMN, PANEL, ROW
+from rlx_backends.cpu.schedules.tiles import COLUMN, PANEL, ROW
 from rlx_backends.support.kernel_builder import KernelBuilder
 from rlx_backends.support.regions import Region, block_args
 from rlx_backends.support.sites import Site, load, store, tile_steps

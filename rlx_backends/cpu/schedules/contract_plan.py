@@ -22,7 +22,6 @@ from rlx_dialects.kernel.types import byte_size
 from rlx_dialects.lir import ContractOp, IndexOp, PackedOp, ParamOp, ReadOp, ScheduleAttr, root_buffer
 from rlx_dialects.rlx import dtypes
 
-K_UNROLL = 4
 MAX_ROWS = 8
 ROW_BLOCK = 64
 """Rows evaluated into scratch at a time: 64 x K values stay in L2 for usual K."""

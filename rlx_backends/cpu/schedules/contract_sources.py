@@ -1,94 +1,24 @@
-"""How a factor of a product reaches the tile: from where it lies, or through scratch that is written here."""
+"""Factors of a product that reach the tile through scratch: panels of columns and blocks of rows, written here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from xdsl.dialects import arith
 from xdsl.ir import SSAValue
 
 from rlx_backends.cpu.schedules.contract_plan import Factor, reduce_names
+from rlx_backends.cpu.schedules.tiles import COLUMN, PANEL, ROW
 from rlx_backends.support.kernel_builder import KernelBuilder, Operand
 from rlx_backends.support.regions import Region, needed_ops
-from rlx_backends.support.sites import Site, full, load, load_place, mask_of, tile_steps
+from rlx_backends.support.sites import Site, full, load, mask_of, tile_steps
 from rlx_backends.support.spaces import lanes_for
 from rlx_dialects.dims import DimExpr, const, sym
-from rlx_dialects.kernel.types import byte_size, shape_of
+from rlx_dialects.kernel.types import byte_size
 from rlx_dialects.kernel.vector import TransposeOp
 from rlx_dialects.lir import ContractOp
 
-ROW, PANEL, COLUMN, DEPTH = "tile.row", "tile.panel", "tile.column", "tile.depth"
-"""Symbols of the tile: its first row, its panel, a column inside the panel, and k over all reduce dims."""
 TRANSPOSED_DEPTH = 16
-
-Pointers = tuple[SSAValue, ...]
-
-
-@dataclass(frozen=True)
-class Source:
-    """`begin()` at the first k of an unrolled step, then `value(pointers, u, size)` for each k after it: a vector of `size`."""
-
-    begin: Callable[[], Pointers]
-    value: Callable[[Pointers, int, int], SSAValue]
-
-
-def direct_source(
-    b: KernelBuilder, region: Region, factor: Factor, operands: Mapping[SSAValue, Operand], point: Mapping[str, DimExpr], along: str
-) -> Source:
-    """Loads at every k, and the ops of the prologue."""
-    streams = {arg: _Stream(b, operand.pointer, b.offset_of(operand, point), along) for arg, operand in operands.items()}
-
-    def begin() -> Pointers:
-        return tuple(stream.begin() for stream in streams.values())
-
-    def value(pointers: Pointers, u: int, size: int) -> SSAValue:
-        args = {arg: s.load(p, u, size) for (arg, s), p in zip(streams.items(), pointers, strict=True)}
-        found = region.run(args, Site(point, ((along, size),), (None,)), wanted=[factor.value])[0]
-        return found if shape_of(found.type) else b.broadcast(found, (size,))
-
-    return Source(begin, value)
-
-
-def scratch_source(b: KernelBuilder, pointer: SSAValue, offset: DimExpr, along: str) -> Source:
-    """The factor itself, evaluated before."""
-    stream = _Stream(b, pointer, offset, along)
-
-    def value(pointers: Pointers, u: int, size: int) -> SSAValue:
-        found = stream.load(pointers[0], u, size)
-        return found if shape_of(found.type) else b.broadcast(found, (size,))
-
-    return Source(lambda: (stream.begin(),), value)
-
-
-class _Stream:
-    """One memory stream over k: a pointer per step, then constant displacements."""
-
-    def __init__(self, b: KernelBuilder, pointer: SSAValue, offset: DimExpr, along: str):
-        self.b = b
-        self.pointer = pointer
-        self.offset = offset
-        self.along = along
-        self.depth = offset.coefficient(DEPTH)
-        self.step = offset.coefficient(along)
-
-    def begin(self) -> SSAValue:
-        return self.pointer if self.depth is None or self.step is None else self.b.offset(self.pointer, self.b.at(self.offset))
-
-    def load(self, pointer: SSAValue, u: int, size: int) -> SSAValue:
-        b = self.b
-        if self.depth is None or self.step is None:
-            offset = self.offset.substitute({DEPTH: sym(DEPTH) + u})
-            return load_place(b, self.pointer, b.facts.simplify(offset), Site({}, ((self.along, size),), (None,)))
-        place = b.at(self.depth * u)
-        if self.step == 0:
-            return b.load(pointer, place)
-        # Rows are scalars to be broadcast, even where they are neighbours.
-        stride = None if self.step == 1 and self.along == COLUMN else b.at(self.step)
-        return b.load(pointer, place, (size,), stride=stride)
-
-
-# -- writing scratch
 
 
 def _args(b: KernelBuilder, factor: Factor, elements: Mapping[SSAValue, Operand], site: Site) -> dict[SSAValue, SSAValue]:

@@ -13,7 +13,6 @@ from xdsl.ir import SSAValue
 
 from rlx_backends.cpu.schedules.contract_epilogue import Epilogue
 from rlx_backends.cpu.schedules.contract_plan import (
-    K_UNROLL,
     ROW_BLOCK,
     ContractPlan,
     Factor,
@@ -26,14 +25,15 @@ from rlx_backends.cpu.schedules.contract_plan import (
     reduce_names,
     row_tiles,
 )
-from rlx_backends.cpu.schedules.contract_sources import COLUMN, DEPTH, PANEL, ROW, Source, direct_source, scratch_source, write_panel, write_rows
+from rlx_backends.cpu.schedules.contract_sources import write_panel, write_rows
+from rlx_backends.cpu.schedules.tiles import COLUMN, DEPTH, PANEL, ROW, UNROLL, Source, direct_source, scratch_source
 from rlx_backends.support.kernel_builder import KernelBuilder
 from rlx_backends.support.regions import Region, block_args
 from rlx_backends.support.spaces import int_param
 from rlx_dialects.dims import DimExpr, ceildiv, const, floordiv, mod, sym
 from rlx_dialects.kernel.pointers import PrefetchOp
 from rlx_dialects.kernel.types import byte_size
-from rlx_dialects.lir import ContractOp, ScheduleAttr
+from rlx_dialects.lir import ContractOp, LayoutAttr, ScheduleAttr
 
 BLOCK = "tile.block"
 """Symbol of the first row of the block in scratch."""
@@ -80,6 +80,7 @@ class _Tiles:
         self.point = self._point()
         whole, self.elements = block_args(form.body.block.args, b.ins)
         self.region = Region(b, form.body.block, whole)
+        self.column_mask: SSAValue | None = None
         self.sources: dict[Factor, Source] = {}
         self.scratch: dict[Factor, SSAValue] = dict(zip([*self.plan.copied_rows, *self.plan.panels], b.scratch, strict=True))
         self.stride = padded_depth(self.depth, element_bytes(self.plan))
@@ -101,10 +102,13 @@ class _Tiles:
         if factor.direct:
             point = {**self.point, **unravel(sym(DEPTH), self.form, reduce_names(self.form))}
             operands = {arg: operand for arg, operand in self.elements.items() if operand.number in factor.operands}
-            return direct_source(self.b, self.region, factor, operands, point, along)
+            return direct_source(self.b, self.region, factor.value, operands, point, along, self._mask if factor.along_columns else None)
         if factor.along_columns:
             return scratch_source(self.b, self.scratch[factor], sym(DEPTH) * self.width + sym(COLUMN), along)
         return scratch_source(self.b, self.scratch[factor], (sym(ROW) - sym(BLOCK)) * self.stride + sym(DEPTH), along)
+
+    def _mask(self) -> SSAValue | None:
+        return self.column_mask
 
     # -- loops
 
@@ -155,8 +159,17 @@ class _Tiles:
 
     def _panels(self, lower: SSAValue, upper: SSAValue, panel_from: SSAValue, panel_to: SSAValue) -> None:
         b = self.b
+        # Made only where an operand is loaded without padding; unused masks would be dead code in every panel.
+        exact = b.facts.divisor(self.columns) % self.width == 0 or all(
+            isinstance(b.ins[number].kind.layout, LayoutAttr)
+            for factor in self.plan.factors
+            if factor.along_columns and factor.direct
+            for number in factor.operands
+        )
 
         def panel() -> None:
+            if not exact:
+                self.column_mask = b.mask([b.at(self.columns - sym(PANEL) * self.width)], (self.width,))
             for factor in self.plan.panels:
                 write_panel(b, self.form, self.region, factor, self.elements, self.point, self.scratch[factor], self.width, self.columns)
             sizes = row_tiles(self.height) if self.plan.rows else (1,)
@@ -177,9 +190,9 @@ class _Tiles:
 
         def step(unroll: int, sums: Sequence[SSAValue]) -> list[SSAValue]:
             for pointer, line in prefetches:
-                b.op(PrefetchOp(pointer, b.at(sym(DEPTH) * (line * self.lines) // K_UNROLL), self.locality))
+                b.op(PrefetchOp(pointer, b.at(sym(DEPTH) * (line * self.lines) // UNROLL), self.locality))
                 for extra in range(1, self.lines):
-                    place = b.at(sym(DEPTH) * (line * self.lines) // K_UNROLL + extra * line)
+                    place = b.at(sym(DEPTH) * (line * self.lines) // UNROLL + extra * line)
                     b.op(PrefetchOp(pointer, place, self.locality))
             now = list(sums)
             loaded = {factor: self.sources[factor].begin() for factor in self.plan.factors}
@@ -190,10 +203,10 @@ class _Tiles:
                     now[at] = self._multiply(values[left], values[right], now[at])
             return now
 
-        whole = self.depth // K_UNROLL * K_UNROLL
+        whole = self.depth // UNROLL * UNROLL
         depth = b.at(self.depth)
         end = b.at(whole)
-        sums = list(b.for_dim(DEPTH, 0, end, K_UNROLL, lambda *s: step(K_UNROLL, s), sums))
+        sums = list(b.for_dim(DEPTH, 0, end, UNROLL, lambda *s: step(UNROLL, s), sums))
         known, known_end = b.known(depth), b.known(end)
         if known is not None and known_end is not None:
             if known > known_end:
@@ -222,7 +235,7 @@ class _Tiles:
     def _prefetches(self, row: SSAValue, first_row: SSAValue) -> list[tuple[SSAValue, int]]:
         """For each packed weight a pointer to this row tile's share of the next panel, and the elements of a cache line."""
         b = self.b
-        if self.locality < 0 or not self.depth.is_const or self.depth.value < K_UNROLL:
+        if self.locality < 0 or not self.depth.is_const or self.depth.value < UNROLL:
             return []
         found: list[tuple[SSAValue, int]] = []
         for factor in self.plan.factors:
@@ -233,7 +246,7 @@ class _Tiles:
                     continue
                 line = CACHE_LINE // byte_size(operand.kind.scalar_type)
                 size = self.depth.value * self.width
-                share = self.depth.value // K_UNROLL * line * self.lines
+                share = self.depth.value // UNROLL * line * self.lines
                 tile = b.apply((sym("row") - sym("first")) // self.height * share, {"row": row, "first": first_row})
                 # Tiles after the one that finished ask for the last part again, which costs nothing.
                 place = b.minimum(tile, max(size - share, 0))

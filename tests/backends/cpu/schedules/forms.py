@@ -5,7 +5,9 @@ Every buffer lies between guard zones: poison that a kernel must not change, and
 
 from __future__ import annotations
 
+import ctypes
 import importlib
+import mmap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,13 +69,25 @@ def schedules_of(form: FormOp) -> Any:
     return importlib.import_module(f"rlx_backends.cpu.schedules.{MODULES[form.name]}")
 
 
-class Memory:
-    """An array between guard zones; everything is poison until it is written."""
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
-    def __init__(self, size: int, element: Any):
-        self.bytes = np.full(size + 2 * GUARD + 64, POISON, np.uint8)
-        start = -self.bytes.ctypes.data % 64 + GUARD
-        self.span = slice(start, start + size)
+
+class Memory:
+    """An array behind a guard zone; everything is poison until it is written. What follows it is more poison, or, with `fence`, no memory at all."""
+
+    def __init__(self, size: int, element: Any, fence: bool = True):
+        if fence:
+            page = mmap.PAGESIZE
+            whole = -(-(size + GUARD) // page) * page
+            self.map = mmap.mmap(-1, whole + page)
+            self.bytes = np.frombuffer(self.map, np.uint8)[:whole]
+            assert _LIBC.mprotect(ctypes.c_void_p(self.bytes.ctypes.data + whole), page, 0) == 0
+            self.span = slice(whole - size, whole)
+        else:
+            self.bytes = np.empty(size + 2 * GUARD + 64, np.uint8)
+            start = -self.bytes.ctypes.data % 64 + GUARD
+            self.span = slice(start, start + size)
+        self.bytes[...] = POISON
         self.array = self.bytes[self.span].view(storage_dtype(element) if element != dtypes.BOOL else np.uint8)
 
     def check(self, what: str) -> None:
@@ -161,7 +175,7 @@ class NativeRun:
         module = ModuleOp([b.finish()])
         module.verify()
         self.ir = str(module)
-        spaces = [Memory(threads * (_stride(need, self.dims) * _width(need)), need.element_type) for need in scratch]
+        spaces = [Memory(threads * _stride(need, self.dims) * _width(need), need.element_type, fence=False) for need in scratch]
         module.body.block.add_op(self._entry(b, scratch))
         module.verify()
         buffers = [self._address(v, memories) for v in (*form.ins, *form.extra, *form.outs)]

@@ -1,0 +1,116 @@
+"""Register tiles: the memory streams that feed rank-1 updates, and the loop over them.
+
+Symbols of a tile: its first row, its panel, a column inside the panel, and the place along the summed dim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from xdsl.ir import SSAValue
+
+from rlx_backends.support.kernel_builder import Index, KernelBuilder, Operand
+from rlx_backends.support.regions import Region
+from rlx_backends.support.sites import Site, load_place
+from rlx_dialects.dims import DimExpr, sym
+from rlx_dialects.kernel.types import shape_of
+from rlx_dialects.lir import LayoutAttr
+
+ROW, PANEL, COLUMN, DEPTH = "tile.row", "tile.panel", "tile.column", "tile.depth"
+UNROLL = 4
+"""Steps of the summed dim in one iteration; with 16 the code generator loses its way."""
+
+Pointers = tuple[SSAValue, ...]
+Mask = Callable[[], "SSAValue | None"]
+"""Gives the mask of the columns of the current panel that exist, None if all do."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """`begin()` at the first place of an unrolled step, then `value(pointers, u, size)` for each place after it: a vector of `size`."""
+
+    begin: Callable[[], Pointers]
+    value: Callable[[Pointers, int, int], SSAValue]
+
+
+def direct_source(
+    b: KernelBuilder,
+    region: Region,
+    wanted: SSAValue,
+    operands: Mapping[SSAValue, Operand],
+    point: Mapping[str, DimExpr],
+    along: str,
+    mask: Mask | None = None,
+) -> Source:
+    """`wanted`, a value of the region, from loads of its operands at every place; unpadded operands are loaded under the mask."""
+    streams = {
+        arg: Stream(b, operand.pointer, b.offset_of(operand, point), along, None if isinstance(operand.kind.layout, LayoutAttr) else mask)
+        for arg, operand in operands.items()
+    }
+
+    def begin() -> Pointers:
+        return tuple(stream.begin() for stream in streams.values())
+
+    def value(pointers: Pointers, u: int, size: int) -> SSAValue:
+        args = {arg: s.load(p, u, size) for (arg, s), p in zip(streams.items(), pointers, strict=True)}
+        found = region.run(args, Site(point, ((along, size),), (None,)), wanted=[wanted])[0]
+        return found if shape_of(found.type) else b.broadcast(found, (size,))
+
+    return Source(begin, value)
+
+
+def scratch_source(b: KernelBuilder, pointer: SSAValue, offset: DimExpr, along: str) -> Source:
+    """Values that lie in memory as they are needed."""
+    stream = Stream(b, pointer, offset, along)
+
+    def value(pointers: Pointers, u: int, size: int) -> SSAValue:
+        found = stream.load(pointers[0], u, size)
+        return found if shape_of(found.type) else b.broadcast(found, (size,))
+
+    return Source(lambda: (stream.begin(),), value)
+
+
+class Stream:
+    """One memory stream over the summed dim: a pointer per step, then constant displacements."""
+
+    def __init__(self, b: KernelBuilder, pointer: SSAValue, offset: DimExpr, along: str, mask: Mask | None = None):
+        self.b = b
+        self.mask = mask or (lambda: None)
+        self.pointer = pointer
+        self.offset = offset
+        self.along = along
+        self.depth = offset.coefficient(DEPTH)
+        self.step = offset.coefficient(along)
+
+    def begin(self) -> SSAValue:
+        return self.pointer if self.depth is None or self.step is None else self.b.offset(self.pointer, self.b.at(self.offset))
+
+    def load(self, pointer: SSAValue, u: int, size: int) -> SSAValue:
+        b = self.b
+        if self.depth is None or self.step is None:
+            offset = self.offset.substitute({DEPTH: sym(DEPTH) + u})
+            return load_place(b, self.pointer, b.facts.simplify(offset), Site({}, ((self.along, size),), (None,)), self.mask())
+        place = b.at(self.depth * u)
+        if self.step == 0:
+            return b.load(pointer, place)
+        # Rows are scalars to be broadcast, even where they are neighbours.
+        stride = None if self.step == 1 and self.along == COLUMN else b.at(self.step)
+        return b.load(pointer, place, (size,), stride=stride, mask=self.mask())
+
+
+def sum_products(
+    b: KernelBuilder, left: Source, right: Source, shape: tuple[int, int], lower: Index, upper: Index, start: SSAValue
+) -> SSAValue:
+    """`start + Σ left · right` over places from `lower` to `upper`, for a tile of `shape`."""
+
+    def step(unroll: int, acc: SSAValue) -> Sequence[SSAValue]:
+        pointers = left.begin(), right.begin()
+        for u in range(unroll):
+            acc = b.outer_fma(left.value(pointers[0], u, shape[0]), right.value(pointers[1], u, shape[1]), acc)
+        return [acc]
+
+    whole = b.apply(sym("lo") + (sym("hi") - sym("lo")) // UNROLL * UNROLL, {"lo": lower, "hi": upper})
+    (acc,) = b.for_dim(DEPTH, lower, whole, UNROLL, lambda acc: step(UNROLL, acc), [start])
+    (acc,) = b.for_dim(DEPTH, whole, upper, 1, lambda acc: step(1, acc), [acc])
+    return acc
