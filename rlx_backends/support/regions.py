@@ -1,7 +1,7 @@
 """Re-emitting a form's scalar region as vector code.
 
-`Region` evaluates `arith`, `math`, `lir.index` and `lir.read` at a site. What does not depend on the lanes is evaluated once by `invariants`, usually
-outside the loop over vectors; `run` does the rest. Scalars meet vectors by broadcast.
+`Region` evaluates `arith`, `math`, `lir.index` and `lir.read` at a site. What does not depend on the lanes is evaluated once by
+`invariants`, usually outside the loop over vectors; `run` does the rest. Scalars meet vectors by broadcast.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rlx_dialects.kernel.elementwise import ApplyOp
 from rlx_dialects.kernel.memory import GatherOp
 from rlx_dialects.kernel.team import FaultOp
 from rlx_dialects.kernel.types import INDEX, shape_of
-from rlx_dialects.lir import IndexOp, ReadOp
+from rlx_dialects.lir import EachOp, FoldOp, IndexOp, ReadOp
 from rlx_dialects.lir.types import scalar_type
 
 Values = dict[SSAValue, SSAValue]
@@ -30,7 +30,9 @@ INDEX_OUT_OF_RANGE = 1
 
 @dataclass
 class _State:
-    """What is known so far: values, and of the reads' indices the symbols they are bound to and the conditions under which they are in range."""
+    """What is known so far: values, and of the reads' indices the symbols they are bound to and the conditions under which they
+    are in range.
+    """
 
     values: Values = field(default_factory=dict)
     indices: dict[tuple[Operation, int], DimExpr] = field(default_factory=dict)
@@ -47,6 +49,13 @@ class Region:
         self._known = _State()
         self._places: dict[SSAValue, DimExpr] = {}
         """Values that are index expressions, over iteration dims."""
+        self._find_places(block)
+
+    def _find_places(self, block: Block) -> None:
+        """Those of the block, and for a stage of a reduce those around it."""
+        around = block.parent_op()
+        if isinstance(around, EachOp | FoldOp) and around.parent is not None:
+            self._find_places(around.parent)
         for op in block.ops:
             if isinstance(op, IndexOp):
                 self._places[op.result] = op.expr.data

@@ -201,13 +201,13 @@ class RowBuilder(RegionBuilder):
         value = body(inner, inner.args)
         return self.add_op(EachOp(rows, inner.region(value), [RowType(value.type)]))
 
-    def fold(self, kind: str, row: SSAValue, identity: float) -> SSAValue:
-        """One scalar per row by add, mul, max or min, in the row's type."""
+    def fold(self, kind: str, row: SSAValue, identity: float, *, unsigned: bool = False) -> SSAValue:
+        """One scalar per row by add, mul, max or min, in the row's type; `unsigned` says how max and min read integers."""
         element = row.type.element_type  # pyright: ignore[reportAttributeAccessIssue]
         regions: list[Region] = []
         for _ in range(2):
             inner = RegionBuilder([element, element])
-            regions.append(inner.region(inner.binary(kind, *inner.args)))
+            regions.append(inner.region(inner.binary(kind, *inner.args, unsigned=unsigned)))
         return self.add_op(FoldOp([row], [scalar_constant(identity, element)], *regions, [element]))  # pyright: ignore[reportCallIssue]
 
 

@@ -62,7 +62,7 @@ def reduce(low: Lowering, op: Operation) -> None:
         element = compute_type(source.element_type)
         if element != row.type.element_type:  # pyright: ignore[reportAttributeAccessIssue]
             row = b.each([row], lambda r, v: r.widen(v[0]))
-        total = b.fold(kind, row, identity_of(kind, source.element_type))
+        total = b.fold(kind, row, identity_of(kind, source.element_type), unsigned=dtypes.is_unsigned_int(source.element_type))
         if isinstance(op, mir.ReduceMeanOp):
             total = mean_of(b, total, product([d for _, d in inner]))
         return [b.convert(total, result.element_type)]

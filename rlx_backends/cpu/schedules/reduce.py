@@ -1,11 +1,12 @@
 """Schedules of `lir.reduce`.
 
-* `lanes`: vectors run along the last reduce dim of one row; a row is read once per dependence level of its folds, from the first-level cache after the
-  first time.
-* `rows`: vectors run over neighbouring rows where the axis itself is not contiguous; each lane is a row of its own.
+* `registers`: the reduce dim runs along vectors and the whole row is one of them, masked at its end: memory is read once.
+* `rows`: the reduce dim runs along vectors, in as many passes over the row as folds depend on each other; dear values are kept
+  in scratch.
+* `columns`: a parallel dim runs along vectors (or none does), the reduce dims are loops; every lane is a row.
 
-A row value that is dear to compute (a function, a division) and needed again after a fold is kept in per-thread scratch. Results are written in the last
-pass over a row, after everything at that place is read, so a result may lie where an operand was. Folds combine lanes in a fixed order.
+Neighbouring dims that lie in memory as one are one loop. The order of a fold depends on the shape alone: the team shares rows,
+never one row.
 """
 
 from __future__ import annotations
@@ -16,93 +17,169 @@ from typing import Any
 from xdsl.dialects.builtin import IntegerAttr, StringAttr, i64
 
 from rlx_backends.base import Pack, Scratch
-from rlx_backends.cpu.schedules.reduce_rows import RowKernel, kept_rows
-from rlx_backends.support.kernel_builder import KernelBuilder, total
-from rlx_backends.support.spaces import Space, int_param, lanes_for, text_param, widest
-from rlx_dialects.dims import const
+from rlx_backends.cpu.schedules.reduce_rows import RowKernel
+from rlx_backends.support.kernel_builder import KernelBuilder
+from rlx_backends.support.row_stages import RowStages, element_type, is_row
+from rlx_backends.support.sites import Site
+from rlx_backends.support.spaces import Dim, Space, int_param, lanes_for, rows_of, text_param, widest
+from rlx_dialects.dims import DimExpr, const, sym
 from rlx_dialects.dims.facts import Facts
-from rlx_dialects.lir import FormOp, ReduceOp, ScheduleAttr
+from rlx_dialects.lir import FormOp, IterAttr, ReduceOp, ScheduleAttr
+from rlx_passes.support.locations import location_of
+from rlx_runtime.errors import LowerError
 
-UNROLL = 4
-"""Native vectors in flight: independent sums hide the latency of the addition."""
-UNROLL_ROWS = 2
+LIGHT, HEAVY = 4, 2
+"""Native vectors in flight: as many as hide the latency of an addition; with long chains (exp) two, more of them spill."""
+ACROSS = 8.0
+"""What combining the lanes of a fold costs, in vector accesses."""
 
 
 def choose(form: FormOp, target: Any, facts: Facts) -> Sequence[ScheduleAttr]:
-    """`lanes` if the axis is read contiguously at least as well as any parallel dim, else `rows`."""
+    """One schedule: the dim of least cost along the vectors. LowerError for bounds on a parallel dim."""
+    assert isinstance(form, ReduceOp)
+    for it in form.group("parallel"):
+        if it.bounds.data:
+            raise LowerError(f"'{form.name}' with bounds on parallel dim '{it.symbol.data}'", location=location_of(form))
     space = Space(form, facts)
+    parallel, axes = _dims(space, "parallel"), _dims(space, "reduce")
+    stages = RowStages(form)
     native = target.vector_bits // 8 // widest(form)
-    axes = [it.symbol.data for it in form.group("reduce")]
-    along = [(axes[-1], native * UNROLL)] if axes else []
-    bounded = any(it.bounds.data for it in form.iters.data)  # pyright: ignore[reportAttributeAccessIssue]
-    if not bounded:
-        along += [(it.symbol.data, native * UNROLL_ROWS) for it in form.group("parallel")]
-    costs = [(_cost(space, name, lanes, name in axes), position) for position, (name, lanes) in enumerate(along)]
+    light, heavy = (min(n * native, target.vector_bits // 8) for n in (LIGHT, HEAVY))
+    is_heavy = any(stages.is_heavy(k) for k in range(stages.passes))
+    across = heavy if is_heavy else light
+    costs = [(_cost(space, axis, light, stages, inside=True), True, axis) for axis in axes if _may_be_innermost(form, axis, axes)]
+    costs += [(_cost(space, dim, across, stages, inside=False), False, dim) for dim in reversed(parallel)]
     if not costs:
-        return [ScheduleAttr.get("lanes", {"dim": StringAttr(""), "lanes": IntegerAttr(1, i64)})]
-    name, lanes = along[min(costs)[1]]
-    lanes = lanes_for(space.extents[name], lanes, space.facts)
-    kind = "lanes" if name in axes else "rows"
-    return [ScheduleAttr.get(kind, {"dim": StringAttr(name), "lanes": IntegerAttr(lanes, i64)})]
+        return [_schedule("columns", "", lanes=1)]
+    _, inside, best = min(costs, key=lambda entry: entry[0])
+    if not inside:
+        return [_schedule("columns", best.name, lanes=lanes_for(best.extent, across, space.facts))]
+    if len(axes) == 1 and best.extent.is_const and not _is_bounded(form, best):
+        size = best.extent.value
+        lanes = -(-size // native) * native if size > native else lanes_for(best.extent, native, space.facts)
+        carried = max(RowStages(form, Clashes(space)).carried(), 1)
+        registers = (32 if target.vector_bits == 512 else 16) * 3 // 4
+        if 0 < size and lanes * carried <= registers * native:
+            return [_schedule("registers", best.name, lanes=lanes)]
+    light, heavy = (lanes_for(best.extent, n, space.facts) for n in (light, heavy))
+    return [_schedule("rows", best.name, lanes=light, heavy=heavy)]
 
 
-def _cost(space: Space, name: str, lanes: int, is_axis: bool) -> float:
-    """Accesses for each point, in vectors."""
-    size = space.size(space.extents[name])
+def _schedule(kind: str, dim: str, **numbers: int) -> ScheduleAttr:
+    return ScheduleAttr.get(kind, {"dim": StringAttr(dim), **{key: IntegerAttr(n, i64) for key, n in numbers.items()}})
+
+
+def _dims(space: Space, group: str) -> list[Dim]:
+    return space.collapse([it.symbol.data for it in space.form.group(group)])
+
+
+def _iter(form: FormOp, dim: Dim) -> IterAttr:
+    return next(it for it in form.iters.data if isinstance(it, IterAttr) and it.symbol.data == dim.name)
+
+
+def _is_bounded(form: FormOp, dim: Dim) -> bool:
+    return bool(_iter(form, dim).bounds.data)
+
+
+def _may_be_innermost(form: FormOp, axis: Dim, axes: Sequence[Dim]) -> bool:
+    return not any(axis.name in bound.symbols for other in axes for bound in _iter(form, other).range)
+
+
+def _cost(space: Space, dim: Dim, lanes: int, stages: RowStages, *, inside: bool) -> float:
+    """Vector accesses for each point; a strided one takes as many as there are lanes. `inside`: the row runs along vectors."""
+    size = space.size(dim.extent)
     lanes = lanes_for(const(size), lanes, space.facts)
-    cost = 1.0 + (0.5 * lanes / max(size, 1) if is_axis else 0.0)
-    for number, offset in enumerate(space.offsets):
-        step = None if offset is None else space.step(number, name)
-        if offset is None or step == 0:
-            cost += 0.25
-        else:
-            cost += 1 if step == 1 else 1.5 * lanes
-    cost += sum(1 if step in (0, 1) else 1.5 * lanes for step in space.read_steps(name))
-    return cost * (-(-size // lanes)) / size
+    needed = [value for number in range(stages.passes) for value in stages.needed(number)]
+    times = {arg.index: needed.count(arg) for arg in stages.block.args if is_row(arg)}
+    times |= {len(space.form.ins) + i: 1 for i, value in enumerate(stages.results) if is_row(value)}
+    steps = [(space.step(operand, dim.name), count) for operand, count in times.items()]
+    cost = 1.0
+    for step, count in (*steps, *((step, 1) for step in space.read_steps(dim.name))):
+        cost += count * (1.5 * lanes if step is None else 0.25 if step == 0 else 1 if step == 1 else lanes)
+    across = ACROSS * sum(map(len, stages.folds)) if inside else 0.0
+    return (cost * -(-size // lanes) + across) / size
+
+
+class Clashes:
+    """Whether a result and an operand of a reduce may share memory, as the planner decides it: the same place at every point."""
+
+    def __init__(self, space: Space):
+        self.space = space
+        self.iteration = set(space.extents)
+        self.single = {name: const(0) for name, extent in space.extents.items() if space.facts.prove_eq(extent, 1) is True}
+
+    def __call__(self, result: int, operand: int) -> bool:
+        places = [self.space.offsets[operand], self.space.offsets[len(self.space.form.ins) + result]]
+        a, b = (self.space.facts.simplify(place.substitute(self.single)) if place is not None else const(0) for place in places)
+        return self.iteration.isdisjoint((a - b).symbols)
 
 
 def packs(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> Sequence[Pack]:
-    """None."""
+    """None: a reduce reads its operands about once."""
     return ()
 
 
 def scratch(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> Sequence[Scratch]:
-    """A row for each value that is kept (all lanes of it in `rows`)."""
+    """A row (for `columns`: of vectors) for each value that is kept between passes."""
     assert isinstance(form, ReduceOp)
-    points = total(it.dim for it in form.group("reduce"))
-    lanes = int_param(schedule, "lanes")
-    # Whole vectors are stored, so the row is padded.
-    elements = points * lanes if schedule.kind.data == "rows" else points + lanes
-    return [Scratch(elements, value.type.element_type) for value in kept_rows(form)]  # pyright: ignore[reportAttributeAccessIssue]
+    if schedule.kind.data == "registers":
+        return ()
+    elements: DimExpr = rows_of(_dims(Space(form, facts), "reduce"))
+    if schedule.kind.data == "columns":
+        elements = elements * int_param(schedule, "lanes")
+    return [Scratch(elements, element_type(value)) for value in RowStages(form).kept]
 
 
 def partition(form: FormOp, schedule: ScheduleAttr, facts: Facts) -> tuple[str, ...]:
-    """Rows in contiguous shares."""
-    if schedule.kind.data != "lanes":
+    """Equal shares of the rows; for `columns` the rectangle depends on the size of the team, so nothing is known."""
+    if schedule.kind.data == "columns":
         return ()
-    return ("rows", str(total(it.dim for it in form.group("parallel"))))
+    return ("rows", str(rows_of(_dims(Space(form, facts), "parallel"))))
 
 
 def lower(kernel: KernelBuilder, form: FormOp, schedule: ScheduleAttr) -> None:
-    """Rows are shared by the team."""
+    """Rows for each thread, or a rectangle of rows × columns."""
     assert isinstance(form, ReduceOp)
     b = kernel
-    name, lanes = text_param(schedule, "dim"), int_param(schedule, "lanes")
-    rows = [(it.symbol.data, it.dim) for it in form.group("parallel")]
-    if schedule.kind.data == "lanes":
-        lower_row, upper_row = b.partition(b.at(total(extent for _, extent in rows)))
-        b.for_points(rows, lower_row, upper_row, lambda: RowKernel(b, form, None, (name, lanes)).write())
+    space = Space(form, b.facts)
+    parallel, axes = _dims(space, "parallel"), _dims(space, "reduce")
+    point: dict[str, DimExpr] = {it.symbol.data: const(0) for it in form.iters.data if isinstance(it, IterAttr)}
+    for dim in (*parallel, *axes):
+        del point[dim.name]
+    kind, name, lanes = schedule.kind.data, text_param(schedule, "dim"), int_param(schedule, "lanes")
+    stages = RowStages(form, Clashes(space) if kind == "registers" else None)
+    loops = [
+        (axis.name, *_iter(form, axis).range) if _is_bounded(form, axis) else (axis.name, const(0), axis.extent) for axis in axes
+    ]
+    extents = {axis.name: axis.extent for axis in axes}
+    if kind != "columns":
+        loops.sort(key=lambda loop: loop[0] == name)
+        rows = RowKernel(b, form, stages, point, loops, extents, (lanes, int_param(schedule, "heavy", lanes)))
+        count = rows_of(parallel)
+        lower_row, upper_row = b.partition(b.at(count))
+        b.for_points([(dim.name, dim.extent) for dim in parallel], lower_row, upper_row, lambda: rows.emit(Site(point)))
         return
-    others = [(n, extent) for n, extent in rows if n != name]
-    extent = form.extents[name]
-    count = b.at(total(e for _, e in others))
-    row_from, row_to, lane_from, lane_to = b.partition_2d(count, b.at(extent), (1, lanes))
-    exact = b.facts.divisor(extent) % lanes == 0
+    rows = RowKernel(b, form, stages, point, loops, extents, None)
+    across = next((dim for dim in parallel if dim.name == name), None)
+    if across is None:
+        lower_row, upper_row = b.partition(b.at(rows_of(parallel)))
+        b.for_points([(dim.name, dim.extent) for dim in parallel], lower_row, upper_row, lambda: rows.emit(Site(point)))
+        return
+    others = [dim for dim in parallel if dim is not across]
+    count, extent = b.at(rows_of(others)), b.at(across.extent)
+    size = b.known(extent)
+    if size is not None and size <= lanes:
+        lower_row, upper_row = b.partition(count)
+        lower_lane, upper_lane = b.index(0), extent
+    else:
+        lower_row, upper_row, lower_lane, upper_lane = b.partition_2d(count, extent, (1, lanes))
+    exact = b.facts.divisor(across.extent) % lanes == 0
 
-    def vector() -> None:
-        rest = None if exact else b.sub(lane_to, b.index(b.env[name]))
-        RowKernel(b, form, (name, lanes, rest), None).write()
+    def columns() -> None:
+        def block(full: bool) -> None:
+            left = None if full else b.sub(upper_lane, b.at(sym(name)))
+            rows.emit(Site(point, ((name, lanes),), (left,)))
 
-    b.for_points(others, row_from, row_to, lambda: b.for_dim(name, lane_from, lane_to, lanes, vector))
+        rows.along(name, lower_lane, upper_lane, lanes, exact, block)
 
-
+    b.for_points([(dim.name, dim.extent) for dim in others], lower_row, upper_row, columns)

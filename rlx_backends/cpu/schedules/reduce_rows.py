@@ -1,313 +1,277 @@
-"""The work of `lir.reduce` on one row, or on one vector of rows: passes over the axis, driven by what the results need."""
+"""The rows of a `lir.reduce`: passes over one row, or over as many rows as a vector has lanes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from xdsl.dialects import arith, math
-from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.ir import Block, SSAValue
+from xdsl.ir import Region as IrRegion
 
-from rlx_backends.support import regions
-from rlx_backends.support.kernel_builder import Index, KernelBuilder
-from rlx_backends.support.regions import block_args
-from rlx_backends.support.sites import Site, full, load, mask_of, store
+from rlx_backends.support.kernel_builder import KernelBuilder, Operand
+from rlx_backends.support.regions import Region, Values, block_args
+from rlx_backends.support.row_stages import RowStages, combine_kinds, is_row, merged_elements
+from rlx_backends.support.sites import Site, full, load, load_place, mask_of, store
 from rlx_dialects.dims import DimExpr, const, sym
 from rlx_dialects.kernel.reduction import ReduceWithOp, YieldOp
-from rlx_dialects.lir import EachOp, FoldOp, ReduceOp, RowType
-from rlx_dialects.lir import YieldOp as LirYieldOp
+from rlx_dialects.kernel.types import shape_of
+from rlx_dialects.lir import EachOp, FoldOp, ReduceOp
 
-REDUCTIONS: dict[type[Operation], str] = {
-    arith.AddfOp: "add",
-    arith.MulfOp: "mul",
-    arith.MaximumfOp: "maximumf",
-    arith.MinimumfOp: "minimumf",
-    arith.MaxnumfOp: "maxnumf",
-    arith.MinnumfOp: "minnumf",
-    arith.AddiOp: "add",
-    arith.MuliOp: "mul",
-    arith.MaxSIOp: "maxsi",
-    arith.MinSIOp: "minsi",
-    arith.MaxUIOp: "maxui",
-    arith.MinUIOp: "minui",
-    arith.AndIOp: "and",
-    arith.OrIOp: "or",
-    arith.XOrIOp: "xor",
-}
-LAST_PASS = 1 << 30
-
-Chunk = Callable[[Site, dict[SSAValue, SSAValue], Sequence[SSAValue]], Sequence[SSAValue]]
-"""Code at one place of the axis: (site, row values known there, carried values) to the next carried values."""
-
-
-# -- what depends on what
-
-
-def captures(op: EachOp | FoldOp) -> list[SSAValue]:
-    """Values of the form's own block that a stage's region uses."""
-    block = op.parent_block()
-    found = dict.fromkeys(
-        value
-        for inner in op.walk()
-        if inner is not op
-        for value in inner.operands
-        if value.owner is block or (isinstance(value.owner, Operation) and value.owner.parent_block() is block)
-    )
-    return list(found)
-
-
-def _inputs(op: Operation) -> list[SSAValue]:
-    return [*op.operands, *captures(op)] if isinstance(op, EachOp | FoldOp) else list(op.operands)
-
-
-def folds_behind(value: SSAValue) -> list[FoldOp]:
-    """The folds that a value depends on, in the order of the block."""
-    found: set[Operation] = set()
-    pending = [value]
-    while pending:
-        owner = pending.pop().owner
-        if isinstance(owner, Operation) and owner not in found:
-            found.add(owner)
-            pending += _inputs(owner)
-    block = value.owner.parent_block() if isinstance(value.owner, Operation) else None
-    return [op for op in block.ops if isinstance(op, FoldOp) and op in found] if block is not None else []
-
-
-def levels(form: ReduceOp) -> dict[FoldOp, int]:
-    """The pass over the row in which each fold is computed: one after the last fold that it needs."""
-    level: dict[FoldOp, int] = {}
-    for op in form.body.block.ops:
-        if isinstance(op, FoldOp):
-            behind = [fold for value in _inputs(op) for fold in folds_behind(value)]
-            level[op] = 1 + max((level[fold] for fold in behind), default=0)
-    return level
-
-
-def _is_dear(op: EachOp) -> bool:
-    return any(isinstance(inner, arith.DivfOp) or inner.name.startswith(math.Math.name + ".") for inner in op.walk())
-
-
-def kept_rows(form: ReduceOp) -> list[SSAValue]:
-    """Results of stages with functions or divisions in them that more than one pass needs."""
-    level = levels(form)
-    last = form.body.block.last_op
-    assert last is not None
-    kept: list[SSAValue] = []
-    for op in form.body.block.ops:
-        if not isinstance(op, EachOp) or not _is_dear(op):
-            continue
-        for result in op.outs:
-            passes = {level[fold] for fold in level if _uses_row(fold, result, kept)}
-            if any(value is result or _reaches(value, result, kept) for value in last.operands):
-                passes.add(LAST_PASS)
-            if len(passes) > 1:
-                kept.append(result)
-    return kept
-
-
-def _uses_row(fold: FoldOp, row: SSAValue, kept: Sequence[SSAValue]) -> bool:
-    return any(value is row or _reaches(value, row, kept) for value in fold.operands)
-
-
-def _reaches(value: SSAValue, row: SSAValue, kept: Sequence[SSAValue]) -> bool:
-    """Whether computing `value` at one place of the axis computes `row` there."""
-    owner = value.owner
-    if value in kept or not isinstance(owner, EachOp):
-        return False
-    return any(operand is row or _reaches(operand, row, kept) for operand in owner.operands)
-
-
-# -- code
+Loop = tuple[str, DimExpr, DimExpr]
+"""(symbol, lower, upper) of a reduce dim."""
+Accumulators = list[SSAValue]
 
 
 class RowKernel:
-    """`rows` = (dim, lanes, count) spreads neighbouring rows over lanes; `axis` = (dim, lanes) spreads the last reduce dim."""
+    """Emits the passes over a row. `loops` are the reduce dims, outermost first, with their `extents`.
+
+    `lanes`: how many elements of the last of them run along vectors in a light and in a heavy pass; None if the lanes are rows
+    (or there are none).
+    """
 
     def __init__(
-        self, b: KernelBuilder, form: ReduceOp, rows: tuple[str, int, Index | None] | None, axis: tuple[str, int] | None
+        self,
+        b: KernelBuilder,
+        form: ReduceOp,
+        stages: RowStages,
+        point: Mapping[str, DimExpr],
+        loops: Sequence[Loop],
+        extents: Mapping[str, DimExpr],
+        lanes: tuple[int, int] | None,
     ):
         self.b = b
         self.form = form
-        self.block = form.body.block
-        self.axis = axis
-        self.site = Site({}, (rows[:2],), (rows[2],)) if rows else Site()
-        self.lanes = rows[1] if rows else 1
-        self.whole, self.elements = block_args(self.block.args, b.ins)
-        self.scalars: dict[SSAValue, SSAValue] = {}
-        self.region = regions.Region(b, self.block, self.whole)
-        self.folds = [op for op in self.block.ops if isinstance(op, FoldOp)]
-        self.done: set[FoldOp] = set()
-        self.scratch = dict(zip(kept_rows(form), b.scratch, strict=True))
-        self.stored: set[SSAValue] = set()
+        self.stages = stages
+        self.point = point
+        self.loops = list(loops)
+        self.extents = extents
+        self.lanes = lanes
+        self.whole, elements = block_args(form.body.block.args, b.ins)
+        self.row_args: dict[SSAValue, Operand] = {arg: operand for arg, operand in elements.items() if is_row(arg)}
+        self.scalar_args = {arg: operand for arg, operand in elements.items() if not is_row(arg)}
+        self.scratch: dict[SSAValue, SSAValue] = dict(zip(stages.kept, b.scratch, strict=True))
+        self.resident = b.schedule.kind.data == "registers"
 
-    def write(self) -> None:
-        """All results of the row."""
-        last = self.block.last_op
-        assert last is not None
-        pairs = list(zip(self.b.outs, last.operands, strict=True))
-        for value in last.operands:
-            for fold in folds_behind(value):
-                self._fold(fold)
-        rows = [(operand, value) for operand, value in pairs if isinstance(value.type, RowType)]
-        singles = [(operand, self._scalar(value)) for operand, value in pairs if not isinstance(value.type, RowType)]
-        if rows:
-            self._prepare([value for _, value in rows])
+    # -- one row
 
-            def chunk(site: Site, known: dict[SSAValue, SSAValue], carried: Sequence[SSAValue]) -> Sequence[SSAValue]:
-                values = [self._row(value, site, known) for _, value in rows]
-                for (operand, _), value in zip(rows, values, strict=True):
-                    store(self.b, operand, value, site)
-                return ()
+    def emit(self, across: Site) -> None:
+        """All passes at the row (or rows) `across`."""
+        b, stages = self.b, self.stages
+        self.across = across
+        self.top = Region(b, self.form.body.block, self.whole)
+        self.regions = {op: Region(b, op.body.block, self.whole) for op in stages.stages}
+        self.known: Values = {arg: load(b, operand, across) for arg, operand in self.scalar_args.items()}
+        self.rows: Values = {}
+        self._scalars(0)
+        for number in range(stages.passes):
+            self._pass(number)
+            self._scalars(number + 1)
+        for operand, value in zip(b.outs, stages.results, strict=True):
+            if not is_row(value):
+                store(b, operand, self._scalar(value), across)
 
-            self._pass(chunk, [])
-        for operand, value in singles:
-            store(self.b, operand, value, self.site)
-
-    # -- values of the whole row
+    def _scalars(self, level: int) -> None:
+        """What follows from the folds so far."""
+        wanted = [value for value in self.stages.scalars if self.stages.level[value] == level]
+        if wanted:
+            self.known |= zip(wanted, self.top.run(self.known, self.across, wanted=wanted), strict=True)
 
     def _scalar(self, value: SSAValue) -> SSAValue:
-        """A value that is one number per row: a scalar, or a vector over the rows."""
-        found = self.scalars.get(value)
-        if found is not None:
-            return found
-        needed = [value, *(v for op in regions.needed_ops(self.block, [value], self.scalars) for v in op.operands)]
-        for operand in needed:
-            if operand in self.elements and operand not in self.scalars:
-                self.scalars[operand] = load(self.b, self.elements[operand], self.site)
-        if value not in self.scalars:
-            self.scalars[value] = self.region.run(self.scalars, self.site, wanted=[value])[0]
-        return self.scalars[value]
+        """A scalar result; an index expression is made here."""
+        return self.known[value] if value in self.known else self.top.run(self.known, self.across, wanted=[value])[0]
 
-    def _prepare(self, rows: Sequence[SSAValue]) -> None:
-        """Compute what stages behind these rows capture, before the loop over the axis."""
-        pending, seen = list(rows), set[SSAValue]()
-        while pending:
-            value = pending.pop()
-            owner = value.owner
-            if value in seen or value in self.stored or not isinstance(owner, EachOp | FoldOp):
-                continue
-            seen.add(value)
-            for captured in captures(owner):
-                if captured not in self.whole:
-                    self._scalar(captured)
-            pending += owner.operands
+    # -- one pass
 
-    def _fold(self, fold: FoldOp) -> None:
-        """Compute a fold and all others that can be computed in the same pass."""
-        if fold in self.done:
+    def _pass(self, number: int) -> None:
+        b, folds = self.b, self.stages.folds[number]
+        if self.lanes is not None:
+            everywhere = Site(self.point, tuple((name, 1) for name, _, _ in self.loops), (None,) * len(self.loops))
+            for op in (*self.stages.each_ops(number), *folds):
+                self.regions[op].invariants(dict(self.known), everywhere)
+        if self.resident:
+            self._resident_pass(number)
             return
-        for value in _inputs(fold):
-            for before in folds_behind(value):
-                self._fold(before)
-        ready = [f for f in self.folds if f not in self.done and all(g in self.done for v in _inputs(f) for g in folds_behind(v))]
+        width = 0 if self.lanes is None else self.lanes[self.stages.is_heavy(number)]
+        shape = self.across.shape if self.lanes is None else (width,)
+        start = [b.splat(b.attribute(value), value.type, shape) for fold in folds for value in fold.init.data]  # pyright: ignore[reportAttributeAccessIssue]
+        if self.lanes is None:
+            ends = b.for_all(self.loops, lambda *carried: self._chunk(number, self.across, carried), start)
+        else:
+            name, lower, upper = self.loops[-1]
+            exact = b.facts.divisor(upper - lower) % width == 0
+
+            def inner(*carried: SSAValue) -> Sequence[SSAValue]:
+                low, high = b.at(lower), b.at(upper)
+
+                def block(is_full: bool, *values: SSAValue) -> Sequence[SSAValue]:
+                    left = None if is_full else b.sub(high, b.at(sym(name)))
+                    return self._chunk(number, Site(self.point, ((name, width),), (left,)), values)
+
+                return self.along(name, low, high, width, exact, block, carried)
+
+            ends = b.for_all(self.loops[:-1], inner, start)
+        self._finish(folds, ends)
+
+    def along(
+        self,
+        name: str,
+        lower: SSAValue,
+        upper: SSAValue,
+        lanes: int,
+        exact: bool,
+        body: Callable[..., Sequence[SSAValue] | None],
+        init: Sequence[SSAValue] = (),
+    ) -> tuple[SSAValue, ...]:
+        """`body(is_full, *carried)` for each vector of [lower, upper), with symbol `name` bound to its first element.
+
+        The last one may not be full.
+        """
         b = self.b
-        self._prepare([result for f in ready for result in f.outs[:1]])
-        shape = (self.axis[1],) if self.axis and self.axis[1] > 1 else self.site.shape
-        starts = [b.splat(b.attribute(value), result.type, shape) for f in ready for value, result in zip(f.init, f.outs, strict=True)]
+        low, high = b.known(lower), b.known(upper)
+        if low is not None and high is not None and high <= low:
+            return tuple(init)
+        if low is not None and high is not None and high - low <= lanes:
+            b.bind(name, lower)
+            return tuple(body(high - low == lanes, *init) or ())
+        end = upper if exact else b.apply(sym("lo") + (sym("hi") - sym("lo")) // lanes * lanes, {"lo": lower, "hi": upper})
+        carried = b.for_dim(name, lower, end, lanes, lambda *values: body(True, *values), init)
+        if exact or (b.known(end) is not None and b.known(end) == high):
+            return carried
 
-        def chunk(site: Site, known: dict[SSAValue, SSAValue], carried: Sequence[SSAValue]) -> Sequence[SSAValue]:
-            left, made = list(carried), list[SSAValue]()
-            mask = mask_of(b, site) if self.axis and site.lanes else None
-            for f in ready:
-                accs, left = left[: len(f.outs)], left[len(f.outs) :]
-                elements = [self._row(row, site, known) for row in f.rows]
-                block = f.body.block
-                args = dict(zip(block.args, [*accs, *elements], strict=True))
-                new = [full(b, v, site) for v in regions.Region(b, block, self.whole).run(args, site, outer=self.scalars)]
-                made += new if mask is None else [b.select(mask, n, a) for n, a in zip(new, accs, strict=True)]
-            return made
+        def tail() -> Sequence[SSAValue]:
+            b.bind(name, end)
+            return body(False, *carried) or ()
 
-        ends = list(self._pass(chunk, starts))
-        for f in ready:
-            parts, ends = ends[: len(f.outs)], ends[len(f.outs) :]
-            if self.axis and self.axis[1] > 1:
-                parts = self._across_lanes(f, parts)
-            self.scalars |= dict(zip(f.outs, parts, strict=True))
-            self.done.add(f)
+        if high is not None and b.known(end) is not None:
+            return tuple(tail())
+        return b.when(b.test("slt", end, upper), tail, (lambda: carried) if carried else None)
 
-    def _across_lanes(self, fold: FoldOp, parts: Sequence[SSAValue]) -> Sequence[SSAValue]:
-        b = self.b
-        ops = [op for op in fold.combine.block.ops if not isinstance(op, LirYieldOp)]
-        if len(ops) == 1 and len(parts) == 1 and set(ops[0].operands) == set(fold.combine.block.args):
-            kind = REDUCTIONS.get(type(ops[0]))
-            if kind is not None:
-                return [b.reduce(kind, parts[0])]
-        kinds = [value.type for value in fold.outs]
-        block = Block(arg_types=kinds * 2)
-        mapping: dict[SSAValue, SSAValue] = dict(zip(fold.combine.block.args, block.args, strict=True))
-        mapping |= self.scalars
-        for op in fold.combine.block.ops:
-            if isinstance(op, LirYieldOp):
-                block.add_op(YieldOp(*(mapping[value] for value in op.values)))
-            else:
-                block.add_op(op.clone(mapping))
-        made = ReduceWithOp(parts, Region(block))
-        b.op(made)
-        return list(made.results)
+    # -- one vector or point
 
-    # -- values along the axis
+    def _chunk(self, number: int, site: Site, carried: Sequence[SSAValue]) -> list[SSAValue]:
+        """The stages of a pass at `site`; returns the accumulators after it."""
+        b, stages = self.b, self.stages
+        rows: Values = {}
+        accumulators: list[SSAValue] = []
+        position = 0
+        mask = mask_of(b, site) if self.lanes is not None else None
+        for fold in stages.folds[number]:
+            old = list(carried[position : position + len(fold.init.data)])
+            position += len(old)
+            new = self._folded(fold, old, number, site, rows)
+            accumulators += [b.select(mask, n, o) if mask is not None else n for n, o in zip(new, old, strict=True)]
+        for value, first in stages.kept.items():
+            if first == number:
+                self._keep(value, self._row(value, number, site, rows), site)
+        self._write(number, site, rows)
+        return accumulators
 
-    def _row(self, value: SSAValue, site: Site, known: dict[SSAValue, SSAValue]) -> SSAValue:
-        """A row value at a place of the axis; `known` are those computed at this place already."""
-        found = known.get(value)
+    def _folded(self, fold: FoldOp, old: Accumulators, number: int, site: Site, rows: Values) -> Accumulators:
+        block = fold.body.block
+        elements = [self._row(row, number, site, rows) for row in fold.rows]
+        args: Values = dict(zip(block.args, [*old, *elements], strict=True))
+        return [full(self.b, value, site) for value in self.regions[fold].run(args, site, self.known)]
+
+    def _write(self, number: int, site: Site, rows: Values) -> None:
+        """Row results: all values first, since a store may go where an operand lies."""
+        due = [
+            (operand, value)
+            for operand, value, written in zip(self.b.outs, self.stages.results, self.stages.writes, strict=True)
+            if is_row(value) and written == number
+        ]
+        values = [self._row(value, number, site, rows) for _, value in due]
+        for (operand, _), value in zip(due, values, strict=True):
+            store(self.b, operand, value, site)
+
+    def _row(self, value: SSAValue, number: int, site: Site, rows: Values) -> SSAValue:
+        """A row value at `site`: loaded, computed, or taken from what an earlier pass kept."""
+        found = rows.get(value)
         if found is not None:
             return found
-        b = self.b
-        if value in self.elements:
-            known[value] = load(b, self.elements[value], site)
-        elif value in self.stored:
-            known[value] = b.load(self.scratch[value], b.at(self._kept_place()), site.shape)
+        op = value.owner
+        if isinstance(op, Block):
+            rows[value] = load(self.b, self.row_args[value], site)
+        elif self.stages.kept.get(value, number) != number:
+            rows[value] = self._kept(value, site)
         else:
-            stage = value.owner
-            assert isinstance(stage, EachOp)
-            block = stage.body.block
-            args = {arg: self._row(row, site, known) for arg, row in zip(block.args, stage.rows, strict=True)}
-            results = regions.Region(b, block, self.whole).run(args, site, outer=self.scalars)
-            known |= dict(zip(stage.outs, results, strict=True))
-            for result in stage.outs:
-                if result in self.scratch and result not in self.stored:
-                    b.store(full(b, known[result], site), self.scratch[result], b.at(self._kept_place()))
-        return known[value]
+            assert isinstance(op, EachOp)
+            elements = [self._row(row, number, site, rows) for row in op.rows]
+            args: Values = dict(zip(op.body.block.args, elements, strict=True))
+            results = self.regions[op].run(args, site, self.known)
+            rows |= zip(op.outs, results, strict=True)
+        return rows[value]
 
-    def _kept_place(self) -> DimExpr:
+    # -- kept values
+
+    def _place(self) -> DimExpr:
+        """The number of the current point of the row in scratch."""
         place = const(0)
-        for it in self.form.group("reduce"):
-            place = place * it.dim + sym(it.symbol.data)
-        return place * self.lanes
+        for name, _, _ in self.loops:
+            place = place * self.extents[name] + sym(name)
+        return place * (self.across.shape[0] if self.across.lanes else 1)
 
-    def _pass(self, chunk: Chunk, carried: Sequence[SSAValue]) -> Sequence[SSAValue]:
-        """Once over the axis."""
+    def _keep(self, value: SSAValue, made: SSAValue, site: Site) -> None:
         b = self.b
-        computed: set[SSAValue] = set()
+        mask = mask_of(b, site) if self.lanes is not None else None
+        b.store(full(b, made, site), self.scratch[value], b.at(self._place()), mask=mask)
 
-        def run(site: Site, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
-            known: dict[SSAValue, SSAValue] = {}
-            result = chunk(site, known, values)
-            computed.update(known)
-            return result
+    def _kept(self, value: SSAValue, site: Site) -> SSAValue:
+        b = self.b
+        if self.lanes is not None:
+            return load_place(b, self.scratch[value], self._place(), site)
+        return b.load(self.scratch[value], b.at(self._place()), site.shape)
 
-        reduce = self.form.group("reduce")
-        outer = [(it.symbol.data, *it.range) for it in (reduce[:-1] if self.axis else reduce)]
+    # -- ends of folds
 
-        def inner(*values: SSAValue) -> Sequence[SSAValue]:
-            if self.axis is None or not reduce:
-                return run(self.site, values)
-            name, lanes = self.axis
-            lower, upper = reduce[-1].range
-            size = upper - lower
-            if lanes == 1:
-                return b.for_dim(name, b.at(lower), b.at(upper), 1, lambda *v: run(Site(), v), values)
-            end, full_site = b.at(lower + size // lanes * lanes), Site({}, (self.axis,), (None,))
-            values = b.for_dim(name, b.at(lower), end, lanes, lambda *v: run(full_site, v), values)
-            if b.facts.divisor(size) % lanes == 0:
-                return values
+    def _finish(self, folds: Sequence[FoldOp], ends: Sequence[SSAValue]) -> None:
+        position = 0
+        for fold in folds:
+            accumulators = list(ends[position : position + len(fold.init.data)])
+            position += len(accumulators)
+            if self.lanes is not None:
+                accumulators = self._across_lanes(fold, accumulators)
+            self.known |= zip(fold.outs, accumulators, strict=True)
 
-            def tail(*values: SSAValue) -> Sequence[SSAValue]:
-                count = b.sub(b.at(upper), b.index(b.env[name]))
-                return run(Site({}, full_site.lanes, (count,)), values)
+    def _across_lanes(self, fold: FoldOp, accumulators: Accumulators) -> Accumulators:
+        b = self.b
+        if shape_of(accumulators[0].type) == ():
+            return accumulators
+        kinds = combine_kinds(fold)
+        if kinds is not None:
+            return [b.reduce(kind, value) for kind, value in zip(kinds, accumulators, strict=True)]
+        source = fold.combine.block
+        block = Block(arg_types=[arg.type for arg in source.args])
+        values = dict(self.known) | dict(zip(source.args, block.args, strict=True))
+        last = source.last_op
+        assert last is not None
+        for op in source.ops:
+            if op is not last:
+                block.add_op(op.clone(values))
+        block.add_op(YieldOp(*(values[value] for value in last.operands)))
+        return list(b.op(ReduceWithOp(accumulators, IrRegion(block))).results)
 
-            return b.for_dim(name, end, b.at(upper), lanes, tail, values)
+    # -- a row in registers
 
-        result = b.for_all(outer, inner, carried)
-        self.stored |= computed & set(self.scratch)
-        return result
-
+    def _resident_pass(self, number: int) -> None:
+        """A pass over a row that is one vector: values stay in `rows`, folds take them at once."""
+        b = self.b
+        assert self.lanes is not None
+        name, lower, upper = self.loops[-1]
+        lanes, size = self.lanes[0], upper.value
+        b.bind(name, b.at(lower))
+        site = Site(self.point, ((name, lanes),), (None if size == lanes else size,))
+        mask = mask_of(b, site)
+        for fold in self.stages.folds[number]:
+            merged = merged_elements(fold)
+            start: Accumulators = []
+            if merged is None or mask is not None:
+                start = [full(b, b.attribute(value), site) for value in fold.init.data]
+            if merged is None:
+                new = self._folded(fold, start, number, site, self.rows)
+            else:
+                elements = [self._row(row, number, site, self.rows) for row in fold.rows]
+                args: Values = dict(zip(fold.body.block.args[len(fold.init.data) :], elements, strict=True))
+                new = [full(b, v, site) for v in self.regions[fold].run(args, site, self.known, wanted=merged)]
+            if mask is not None:
+                new = [b.select(mask, value, old) for value, old in zip(new, start, strict=True)]
+            self.known |= zip(fold.outs, self._across_lanes(fold, new), strict=True)
+        self._write(number, site, self.rows)

@@ -40,7 +40,7 @@ def test_sum_and_max_over_either_axis(size: int, order: str) -> None:
     )
     for rows in (1, 5, 35):
         x = random((rows, size) if order == "i, j" else (size, rows))
-        check(text, {"x": x}, {"B": rows, "N": size}, kinds=["lanes" if order == "i, j" else "rows"])
+        check(text, {"x": x}, {"B": rows, "N": size}, kinds=["rows" if order == "i, j" else "columns"])
 
 
 NORM = """
