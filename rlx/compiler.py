@@ -1,4 +1,4 @@
-"""From a model to code: `rlx.lower`, `Lowered`, `rlx.compile`.
+"""From a model to code: `rlx.lower` and `Lowered`.
 
 Stages as in JAX: a model is lowered (all IR levels, plan, reports), the lowered form is compiled (native code), the
 executable is bound to weights. Nothing compiles implicitly after that.
@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
 
 from rlx._version import __version__
 from rlx.model import parse
@@ -28,7 +29,7 @@ from rlx_frontends.model import Model
 from rlx_passes.manager import PassManager
 from rlx_passes.mir.mir_specialize import MirSpecializePass
 from rlx_passes.support.printing import as_text
-from rlx_runtime.errors import LowerError
+from rlx_runtime.errors import LowerError, PackageError
 
 if TYPE_CHECKING:
     from rlx_runtime import Artifact, Executable
@@ -68,7 +69,7 @@ class Lowered:
 
     @property
     def _machine(self) -> Any:
-        return backend(self.target).target(machine_options(self.target, self.options))
+        return backend(self.target).target(self.options.machine(self.target))
 
     @cached_property
     def main(self) -> ProgramOp:
@@ -111,12 +112,13 @@ class Lowered:
             "fusion": self.fusion_report.to_json(),
             "dispatch": self.dispatch_report.to_json(),
             "memory": self.memory_plan.to_json(),
+            "cost": CostAnalysis.of(self.main).formulas(),
         }
         made = build_manifest(
             self.modules["lir"], name=self.model.name, target=self.target, compiler=__version__, reports=reports
         )
-        features = getattr(self._machine, "required_features", ())
-        made["cpu"] = {"name": getattr(self._machine, "cpu", self.target), "features": list(features)}
+        machine = self._machine
+        made["cpu"] = {"name": machine.name, "features": list(getattr(machine, "features", ()))}
         made["options"] = self.options.to_json()
         if self.options.threads:
             made["threads"] = self.options.threads
@@ -147,9 +149,11 @@ class Lowered:
         return Executable(made.manifest, made.objects, made.stages)
 
     def artifact(self) -> Artifact:
-        """Manifest, objects and stage texts: all that a package holds."""
+        """Manifest, objects and stage texts: all that a package holds. PackageError if the target makes no code."""
         from rlx_runtime import Artifact, support_object
 
+        if "kernel" not in self.modules:
+            raise PackageError(f"target '{self.target}' has no code to save", code="no-code", hint="compile for target 'cpu'")
         objects = backend(self.target).compile(self.modules["kernel"], self._machine, self.options.to_json())
         return Artifact(self.manifest, {"support.o": support_object(), **objects}, self.stages)
 
@@ -177,16 +181,18 @@ class _Stages(Mapping[str, str]):
 
 
 def generate(executable: Executable, dims: Mapping[str, int]) -> Artifact:
-    """New code for an executable with these dims bound: what `specialize` asks for. The model is the executable's first stage."""
+    """New code for an executable with these dims bound: what `specialize` asks for.
+
+    The model is the executable's first stage; PackageError if it has none.
+    """
     stages = executable.stages
-    model = stages.model if isinstance(stages, _Stages) else parse(stages["hir"], name=executable.name)
-    options = Options(**executable.manifest.get("options", {}))
+    model = getattr(stages, "model", None)
+    if model is None:
+        if "hir" not in stages:
+            raise PackageError("there is no model to compile again: the stage 'hir' is missing", code="no-model")
+        model = parse(stages["hir"], name=executable.name)
+    options = Options.from_json(executable.manifest.get("options", {}))
     return lower(model, executable.target, options, dims=dims).artifact()
-
-
-def machine_options(target: str, options: Options) -> dict[str, Any]:
-    """The options that describe the machine, as the backend takes them."""
-    return {"cpu": options.cpu, "features": options.features} if target != "numpy" else {}
 
 
 def pipeline_of(target: str, options: Options) -> str:
@@ -210,11 +216,11 @@ def lower(
 
     Raises:
         TargetError: the target is unknown or cannot be compiled for here.
-        ShapeError: a given dim is out of its range.
+        ShapeError: a given dim is unknown or out of its range.
         LowerError: an op has no kernel form on this target.
     """
     options = options or Options()
-    backend(target).target(machine_options(target, options))
+    backend(target).target(options.machine(target))
     modules: dict[str, ModuleOp] = {"hir": model.module}
     module = model.module.clone()
 
@@ -224,25 +230,13 @@ def lower(
             # The last stage needs no copy: nothing changes it any more.
             modules[step.stage.name] = current if step is manager.steps[-1] else current.clone()
 
-    manager = PassManager(pipeline_of(target, options), available=get_all_passes(), dump=dump, after_pass=keep)
+    passes: list[str | ModulePass] = [pipeline_of(target, options)]
     if dims:
-        bind = MirSpecializePass.of(**dims)
-        manager.steps = tuple(replace(s, run=bind) if s.name == bind.name else s for s in manager.steps)
+        # Binding dims first leaves every later pass with constants instead of symbols.
+        passes.insert(0, MirSpecializePass.of(**dims))
+    manager = PassManager(passes, available=get_all_passes(), dump=dump, after_pass=keep)
     manager.run(module)
     return Lowered(model, target, options, modules, dict(dims or {}))
 
 
-def compile(
-    model: Model,
-    target: str = "cpu",
-    options: Options | None = None,
-    *,
-    weights: Any = None,
-    dims: Mapping[str, int] | None = None,
-) -> Executable:
-    """`lower`, `compile`, and if given `bind(weights)`, in one call."""
-    made = lower(model, target, options, dims=dims).compile()
-    return made if weights is None else made.bind(weights)
-
-
-__all__ = ["Lowered", "compile", "lower"]
+__all__ = ["Lowered", "lower"]

@@ -73,7 +73,7 @@ class NumpyExecutable(Executable):
             self._weights = {}
 
     def _adopt(self, code: NumpyCode, weights: dict[str, Array] | None, fixed: Mapping[str, int]) -> None:
-        self._code = code  # pyright: ignore[reportAttributeAccessIssue, reportIncompatibleVariableOverride]
+        self._code = code
         self._weights: dict[str, Array] | None = weights
         self._bound = None
         self._manifest = code.manifest
@@ -85,7 +85,7 @@ class NumpyExecutable(Executable):
 
     def _derive(self, bound: Bound | None, fixed: Mapping[str, int], code: Any = None) -> Executable:
         derived = NumpyExecutable.__new__(NumpyExecutable)
-        derived._adopt(code or self._code, self._weights, fixed)  # pyright: ignore[reportArgumentType]
+        derived._adopt(code or self._code, self._weights, fixed)
         return derived
 
     @property
@@ -95,7 +95,7 @@ class NumpyExecutable(Executable):
     def bind(self, weights: Any) -> Executable:
         """Check the weights and run `@prepare` once; BindError as in `Executable.bind`."""
         arrays = dict(check_weights(self._manifest.params, open_weights(weights)))
-        code: NumpyCode = self._code  # pyright: ignore[reportAssignmentType]
+        code: NumpyCode = self._code
         if any(p.sym_name.data == "prepare" for p in programs(code.module)):
             dims = {d.name: 0 for d in self._manifest.dims}
             arrays |= run_lir(code.module, arrays, dims, program="prepare")
@@ -119,7 +119,7 @@ class NumpyExecutable(Executable):
             self._check_disjoint(arrays, states, results if out is not None else [])
         named = {spec.name: array for spec, array in zip(self.inputs, arrays, strict=True)}
         named |= {spec.name: array for spec, array in zip(self.states, states, strict=True)}
-        code: NumpyCode = self._code  # pyright: ignore[reportAssignmentType]
+        code: NumpyCode = self._code
         found = run_lir(code.module, {**self._weights, **named}, plan.dims)
         for spec, result in zip(self.outputs, results, strict=True):
             result[...] = found[spec.name]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from rlx_runtime.errors import LowerError
 
-_CHOICES = {
+CHOICES: Mapping[str, tuple[str, ...]] = {
     "numerics": ("default", "strict", "fast"),
     "precision": ("f32", "tf32", "bf16"),
     "boundary": ("external", "arena"),
@@ -44,7 +45,7 @@ class Options:
     codegen_level: int = 1
 
     def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
+        for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise LowerError(f"option {name} is {getattr(self, name)!r}; choices: {', '.join(choices)}", code="bad-option")
         if not 1 <= self.codegen_level <= 3:
@@ -53,5 +54,16 @@ class Options:
             raise LowerError(f"option threads is {self.threads}; it is 0 or more", code="bad-option")
 
     def to_json(self) -> dict[str, Any]:
-        """Every field by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """Every field by name, as JSON has it."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return found | {"schedules": [list(pair) for pair in self.schedules]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Options:
+        """The inverse of `to_json`; TypeError for a field that there is not."""
+        schedules = tuple((str(label), str(text)) for label, text in data.get("schedules", ()))
+        return cls(**{**data, "schedules": schedules})
+
+    def machine(self, target: str) -> dict[str, Any]:
+        """The options that describe the machine, as the backend of `target` takes them."""
+        return {"cpu": self.cpu, "features": self.features} if target != "numpy" else {}

@@ -177,6 +177,10 @@ class CostAnalysis:
                 moved = moved + root.type.size_bytes  # pyright: ignore[reportAttributeAccessIssue]
         return cls(flops, moved, launches)
 
+    def formulas(self) -> dict[str, Any]:
+        """As in a manifest: expressions that need no compiler to be evaluated."""
+        return {"flops": self.flops.to_json(), "bytes": self.bytes.to_json(), "launches": self.launches}
+
     def to_json(self, dims: Mapping[str, int]) -> dict[str, Any]:
         if not dims:
             return {"flops": str(self.flops), "bytes": str(self.bytes), "launches": self.launches}

@@ -19,8 +19,9 @@ import os
 import stat
 import struct
 import zipfile
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,21 @@ _WEIGHTS = "weights.bin"
 _PAGE = mmap.ALLOCATIONGRANULARITY
 _PADDING_FIELD = 0x7878
 """Id of the extra field that pads a member's header; readers skip fields that they do not know."""
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a package holds, checked but not loaded: nothing in it needs to run on this machine.
+
+    `weights` is the table of weights.bin, and `weights_region` its (offset, bytes, SHA-256), or None.
+    """
+
+    manifest: dict[str, Any]
+    objects: Mapping[str, bytes]
+    stages: Mapping[str, str]
+    weights: Any
+    weights_region: tuple[int, int, str] | None
 
 
 def save(executable: Executable, path: str | os.PathLike[str], weights: str = "none") -> None:
@@ -50,21 +66,33 @@ def save(executable: Executable, path: str | os.PathLike[str], weights: str = "n
     """
     if weights not in ("none", "packed"):
         raise PackageError(f'weights must be "none" or "packed", not {weights!r}', code="argument")
+    bound = executable.bound if weights == "packed" else None
+    if weights == "packed" and bound is None:
+        raise PackageError("there are no weights to save", code="unbound", hint="bind them first")
     raw = dict(executable.manifest)
     if executable.fixed_dims:
         raw["fixed"] = executable.fixed_dims
+    write(path, raw, executable.objects, executable.stages, bound)
+
+
+def write(
+    path: str | os.PathLike[str],
+    manifest: Mapping[str, Any],
+    objects: Mapping[str, bytes],
+    stages: Mapping[str, str],
+    bound: Bound | None = None,
+) -> None:
+    """`save` for an artifact that need not run on this machine."""
+    raw = dict(manifest)
     reports = dict(raw.get("reports") or {})
     plan = reports.pop("memory", None)
     raw["reports"] = reports
-    members: dict[str, Any] = {"plan.json": json.dumps(plan).encode(), **executable.objects}
+    members: dict[str, Any] = {"plan.json": json.dumps(plan).encode(), **objects}
     if "support.o" not in members:
         members["support.o"] = support_object()
-    members |= {f"stages/{name}.mlir": text.encode() for name, text in executable.stages.items()}
+    members |= {f"stages/{name}.mlir": text.encode() for name, text in stages.items()}
     parts: list[NDArray[np.uint8]] = []
-    if weights == "packed":
-        bound = executable.bound
-        if bound is None:
-            raise PackageError("there are no weights to save", code="unbound", hint="bind them first")
+    if bound is not None:
         raw["weights"], parts = _weight_parts(bound)
     table = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in members.items()}
     if parts:
@@ -73,8 +101,8 @@ def save(executable: Executable, path: str | os.PathLike[str], weights: str = "n
             digest.update(part.data)
         table[_WEIGHTS] = {"sha256": digest.hexdigest(), "bytes": sum(part.nbytes for part in parts)}
     raw["members"] = table
-    manifest = json.dumps(raw, ensure_ascii=False).encode()
-    seal = "\n".join(["manifest.json", *table, hashlib.sha256(manifest).hexdigest()]).encode()
+    text = json.dumps(raw, ensure_ascii=False).encode()
+    seal = "\n".join(["manifest.json", *table, hashlib.sha256(text).hexdigest()]).encode()
 
     import tempfile  # loading does without it
 
@@ -83,7 +111,7 @@ def save(executable: Executable, path: str | os.PathLike[str], weights: str = "n
         descriptor, temporary = tempfile.mkstemp(prefix=".rlxpkg-", dir=os.path.dirname(target))
         try:
             with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-                _write(archive, file, "manifest.json", [manifest])
+                _write(archive, file, "manifest.json", [text])
                 for name, data in members.items():
                     _write(archive, file, name, [data])
                 if parts:
@@ -104,10 +132,20 @@ def load(path: str | os.PathLike[str], *, verify: bool = False) -> Executable:
     PackageError with code "file" (cannot be read), "damaged" (cut short, changed, or no package), "newer" (a format this runtime
     does not know), "abi", "cpu-features" (the code requires what this machine lacks) or "manifest".
     """
+    return _opened(path, lambda file: _load(file, verify))
+
+
+def read(path: str | os.PathLike[str]) -> Contents:
+    """The contents of a package, checked as `load` checks them, for tools that look at code which this machine may not run."""
+    return _opened(path, _read_contents)
+
+
+def _opened(path: str | os.PathLike[str], read_file: Callable[[BinaryIO], _T]) -> _T:
+    """`read_file` of the opened file; every PackageError names the file."""
     name = os.fspath(path)
     try:
         with open(name, "rb") as file:
-            return _load(file, name, verify)
+            return read_file(file)
     except PackageError as error:
         if error.location is None or str(error.location).startswith(name):
             error.location = name
@@ -118,9 +156,7 @@ def load(path: str | os.PathLike[str], *, verify: bool = False) -> Executable:
         raise PackageError(f"cannot read the package: {error.strerror}", code="file", location=name) from None
 
 
-def _load(file: BinaryIO, name: str, verify: bool) -> Executable:
-    from rlx_runtime.executable import Executable
-
+def _read_contents(file: BinaryIO) -> Contents:
     places = _directory(file)
     seal = _read(file, places, "SEAL", "SEAL").decode("utf-8", "replace").split("\n")
     manifest = _read(file, places, "manifest.json", "manifest.json")
@@ -150,23 +186,33 @@ def _load(file: BinaryIO, name: str, verify: bool) -> Executable:
         stages = {key[7:-5]: data.decode() for key, data in members.items() if key.startswith("stages/")}
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(f"plan.json or a stage cannot be read: {error!r}") from None
-    parsed = parse_manifest(raw)
-    if missing := missing_features(parsed.features):
+    region = None
+    if weights is not None:
+        if _WEIGHTS not in places:
+            raise _damaged("weights.bin is missing")
+        region = (*places[_WEIGHTS], table[_WEIGHTS][0])
+    objects = {key: data for key, data in members.items() if key.endswith(".o")}
+    return Contents(raw, objects, stages, weights, region)
+
+
+def _load(file: BinaryIO, verify: bool) -> Executable:
+    from rlx_runtime.executable import Executable
+
+    contents = _read_contents(file)
+    if missing := missing_features(parse_manifest(contents.manifest).features):
         raise PackageError(
             f"the code requires CPU features that this machine lacks: {', '.join(missing)}",
             code="cpu-features",
             hint="compile for this machine, or for a CPU that both have",
         )
-    executable = Executable(raw, {key: data for key, data in members.items() if key.endswith(".o")}, stages)
-    if weights is None:
+    executable = Executable(contents.manifest, contents.objects, contents.stages)
+    if contents.weights_region is None:
         return executable
-    if _WEIGHTS not in places:
-        raise _damaged("weights.bin is missing")
-    offset, size = places[_WEIGHTS]
+    offset, size, digest = contents.weights_region
     region = _map(file, offset, size)
-    if (verify or size <= SMALL_WEIGHTS) and hashlib.sha256(region.data).hexdigest() != table[_WEIGHTS][0]:
+    if (verify or size <= SMALL_WEIGHTS) and hashlib.sha256(region.data).hexdigest() != digest:
         raise _damaged("the contents of weights.bin have changed")
-    return executable.with_bound(_bound(executable, weights, region))
+    return executable.with_bound(_bound(executable, contents.weights, region))
 
 
 def _weight_parts(bound: Bound) -> tuple[dict[str, Any], list[NDArray[np.uint8]]]:

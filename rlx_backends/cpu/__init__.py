@@ -11,7 +11,6 @@ from xdsl.dialects.builtin import ModuleOp
 from rlx_backends.base import FormSchedules
 from rlx_backends.cpu.target import CpuTarget, host, named
 from rlx_dialects.lir import AttentionOp, ContractOp, FormOp, MapOp, ReduceOp, ScanOp, ScatterOp, SortOp
-from rlx_passes.support.locations import location_of
 from rlx_runtime.errors import LowerError, TargetError
 
 _SCHEDULES: dict[type[FormOp], str] = {
@@ -69,6 +68,8 @@ class CpuBackend:
         """The module of `schedules/` for this form."""
         module = _SCHEDULES.get(type(form))
         if module is None:
+            from rlx_passes.support.locations import location_of
+
             raise LowerError(f"target 'cpu' has no schedule for '{form.name}'", code="no-schedule", location=location_of(form))
         return import_module(f"rlx_backends.cpu.schedules.{module}")  # pyright: ignore[reportReturnType]
 

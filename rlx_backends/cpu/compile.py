@@ -10,16 +10,13 @@ that was damaged is compiled anew. Files appear atomically, so processes may sha
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from functools import lru_cache
-from pathlib import Path
 
 import llvmlite.binding as llvm
-import platformdirs
 
 from rlx_backends.cpu.target import CpuTarget
-from rlx_runtime.errors import CacheError, LowerError
+from rlx_backends.support import cache_folder
+from rlx_runtime.errors import LowerError
 
 _CODEGEN_LEVEL = 1
 _FORMAT = "rlx object 1"
@@ -57,6 +54,8 @@ def parse(text: str, target: CpuTarget) -> llvm.ModuleRef:
 
 def compile_text(text: str, target: CpuTarget) -> bytes:
     """The object file of an LLVM text, from the cache if it is there."""
+    if not cache_folder.enabled():
+        return target_machine(target).emit_object(parse(text, target))
     key = object_key(text, target)
     cached = read_cached(key)
     if cached is None:
@@ -73,11 +72,6 @@ def assembly(text: str, target: CpuTarget) -> str:
 # -- the cache
 
 
-def cache_folder() -> Path:
-    """`RLX_CACHE_DIR`, else the user's cache folder."""
-    return Path(os.environ.get("RLX_CACHE_DIR") or platformdirs.user_cache_dir("rlx")) / "objects"
-
-
 def object_key(text: str, target: CpuTarget) -> str:
     """What an object depends on, as one hash."""
     major, minor, patch = llvm.llvm_version_info
@@ -90,34 +84,22 @@ def object_key(text: str, target: CpuTarget) -> str:
 
 def read_cached(key: str) -> bytes | None:
     """The object stored under a key; None if there is none or if it is damaged, in which case it is removed."""
-    path = cache_folder() / f"{key}.o"
+    path = cache_folder.path_of("objects", key)
     try:
         stored = path.read_bytes()
     except OSError:
         return None
     digest, data = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
     if hashlib.sha256(data).digest() == digest:
+        cache_folder.touch(path)
         return data
-    path.unlink(missing_ok=True)
+    cache_folder.remove(path)
     return None
 
 
 def write_cached(key: str, data: bytes) -> None:
     """Store an object. A folder that cannot be written is an error only if `RLX_CACHE_DIR` names it."""
-    folder = cache_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(data).digest() + data)
-            os.replace(name, folder / f"{key}.o")
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        if os.environ.get("RLX_CACHE_DIR"):
-            raise CacheError(f"cannot write to the cache folder {folder}: {error}", hint="set RLX_CACHE_DIR") from error
+    cache_folder.store(cache_folder.path_of("objects", key), hashlib.sha256(data).digest() + data)
 
 
 # -- running what was compiled

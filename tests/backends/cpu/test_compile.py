@@ -56,7 +56,7 @@ def test_a_cache_folder_that_cannot_be_used_is_an_error_if_it_was_named(tmp_path
     with pytest.raises(CacheError, match="cannot write to the cache folder"):
         compiler.compile_text(TEXT, host())
     monkeypatch.delenv("RLX_CACHE_DIR")
-    monkeypatch.setattr(compiler.platformdirs, "user_cache_dir", lambda *_: str(tmp_path / "file"))
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda *_: str(tmp_path / "file"))
     assert answer(compiler.compile_text(TEXT, host())) == 42
 
 
