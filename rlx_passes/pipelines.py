@@ -65,11 +65,11 @@ _MIR = Stage(
 
 _LIR_DIALECTS = frozenset({"builtin", "lir", "arith", "math"})
 
-_PLAN = ("lir-plan-memory", "lir-verify-plan")
+_PLAN = ("lir-order-for-memory", "lir-plan-memory", "lir-verify-plan")
 
 _LIR_NUMPY = Stage(
     "lir",
-    passes=("convert-mir-to-lir", "lir-fuse-forms", *_PLAN),
+    passes=("convert-mir-to-lir", "lir-fuse-forms", "lir-coalesce-copies", "lir-boundary-to-arena", *_PLAN),
     dialects=_LIR_DIALECTS,
 )
 
@@ -78,6 +78,8 @@ _LIR = Stage(
     passes=(
         "convert-mir-to-lir",
         "lir-fuse-forms",
+        "lir-coalesce-copies",
+        "lir-boundary-to-arena",
         "lir-select-schedules{program=main}",
         "lir-pack-parameters",
         # What packing added to @prepare joins what was there, then gets schedules of its own.

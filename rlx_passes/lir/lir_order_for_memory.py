@@ -81,7 +81,7 @@ from xdsl.traits import IsTerminator
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.lir import AllocOp, BufferType, CopyOp, FormOp, IfOp, ProgramOp, WhileOp, programs
 from rlx_dialects.rlx import facts_of
-from rlx_passes.support.live_bytes import live_bytes
+from rlx_passes.support.live_bytes import live_bytes_at
 from rlx_passes.support.liveness import accesses_of
 
 MOST_SAMPLES = 16
@@ -89,19 +89,25 @@ MOST_SAMPLES = 16
 
 def order_program(program: ProgramOp) -> None:
     samples = _samples(program, facts_of(program))
+    before = _bounds(program, samples)
     for block in [program.block, *(r.block for op in program.walk() if isinstance(op, IfOp | WhileOp) for r in op.regions)]:
-        work: list[Operation] = [op for op in block.ops if isinstance(op, FormOp | CopyOp | IfOp | WhileOp)]
-        before = [live_bytes(program, dims).bound for dims in samples]
+        work = _Work.of(block)
+        tried = [list(range(len(work.ops)))]
         for dims in samples:
-            order = _greedy_order(work, dims)
-            if order == work:
+            order = work.order(dims)
+            if order in tried:
                 continue
-            original = _arrange(block, order)
-            after = [live_bytes(program, each).bound for each in samples]
+            tried.append(order)
+            original = _arrange(block, [work.ops[at] for at in order])
+            after = _bounds(program, samples)
             if after != before and all(new <= old for new, old in zip(after, before, strict=True)):
-                work, before = order, after
+                before = after
             else:
                 _restore(block, original)
+
+
+def _bounds(program: ProgramOp, samples: list[dict[str, int]]) -> list[int]:
+    return [figures.bound for figures in live_bytes_at(program, samples)]
 
 
 def _samples(program: ProgramOp, facts: Facts) -> list[dict[str, int]]:
@@ -126,54 +132,66 @@ def _kind(value: SSAValue) -> BufferType:
 
 
 @dataclass
-class _Node:
-    """An operation of the schedule with what it and its regions touch."""
+class _Work:
+    """The schedule of one block: for each operation what it waits for, who waits for it, and the block's own buffers it touches."""
 
-    reads: set[SSAValue]
-    writes: set[SSAValue]
+    ops: list[Operation]
+    waits: list[set[int]]
+    waiters: list[list[int]]
+    touched: list[list[SSAValue]]
+    users: dict[SSAValue, int]
 
-
-def _node(op: Operation) -> _Node:
-    touched = [access for nested in op.walk() for access in accesses_of(nested)]
-    return _Node({a.root for a in touched if a.kind == "read"}, {a.root for a in touched if a.kind != "read"})
-
-
-def _greedy_order(work: list[Operation], dims: Mapping[str, int]) -> list[Operation]:
-    """Of what may run next, always what changes the live bytes least; ties as they stand."""
-    nodes = [_node(op) for op in work]
-    needs = [
-        {
-            earlier
-            for earlier in range(at)
-            if nodes[earlier].writes & (node.reads | node.writes) or nodes[earlier].reads & node.writes
-        }
-        for at, node in enumerate(nodes)
-    ]
-    env = {"threads": 1, **dims}
-    block = work[0].parent if work else None
-    sizes: dict[SSAValue, int] = {}
-    users: dict[SSAValue, set[int]] = {}
-    for at, node in enumerate(nodes):
-        for root in node.reads | node.writes:
+    @classmethod
+    def of(cls, block: Block) -> _Work:
+        ops: list[Operation] = [op for op in block.ops if isinstance(op, FormOp | CopyOp | IfOp | WhileOp)]
+        work = cls(ops, [set() for _ in ops], [[] for _ in ops], [], {})
+        writer: dict[SSAValue, int] = {}
+        readers: dict[SSAValue, list[int]] = {}
+        for at, op in enumerate(ops):
+            found = [access for nested in op.walk() for access in accesses_of(nested)]
+            reads = dict.fromkeys(a.root for a in found if a.kind == "read")
+            writes = dict.fromkeys(a.root for a in found if a.kind != "read")
+            for root in (*reads, *writes):
+                work.waits[at] |= {writer[root]} if root in writer else set()
+            for root in writes:
+                work.waits[at] |= set(readers.pop(root, ()))
+                writer[root] = at
+            for root in reads:
+                readers.setdefault(root, []).append(at)
+            work.waits[at].discard(at)
+            for earlier in work.waits[at]:
+                work.waiters[earlier].append(at)
             # What comes from outside of the block lives through it in any order.
-            if isinstance(root.owner, AllocOp) and root.owner.parent is block:
-                sizes[root] = _kind(root).size_bytes.evaluate(env)
-                users.setdefault(root, set()).add(at)
-    live: set[SSAValue] = set()
-    done: dict[int, None] = {}
+            own = [root for root in reads | writes if isinstance(root.owner, AllocOp) and root.owner.parent is block]
+            work.touched.append(own)
+            for root in own:
+                work.users[root] = work.users.get(root, 0) + 1
+        return work
 
-    def change(at: int) -> int:
-        roots = {root for root in nodes[at].reads | nodes[at].writes if root in sizes}
-        born = sum(sizes[root] for root in roots if root not in live)
-        dead = sum(sizes[root] for root in roots if users[root] <= done.keys() | {at})
-        return born - dead
+    def order(self, dims: Mapping[str, int]) -> list[int]:
+        """Of what may run next, always what adds least to the live bytes; ties as they stand."""
+        env = {"threads": 1, **dims}
+        sizes = {root: _kind(root).size_bytes.evaluate(env) for root in self.users}
+        left = dict(self.users)
+        waiting = [len(waits) for waits in self.waits]
+        ready = [at for at, count in enumerate(waiting) if not count]
+        done: list[int] = []
 
-    while len(done) < len(work):
-        ready = [at for at in range(len(work)) if at not in done and needs[at] <= done.keys()]
-        chosen = min(ready, key=lambda at: (change(at), at))
-        done[chosen] = None
-        live |= {root for root in nodes[chosen].reads | nodes[chosen].writes if root in sizes}
-    return [work[at] for at in done]
+        def change(at: int) -> int:
+            born = sum(sizes[root] for root in self.touched[at] if left[root] == self.users[root])
+            return born - sum(sizes[root] for root in self.touched[at] if left[root] == 1)
+
+        while ready:
+            chosen = min(ready, key=lambda at: (change(at), at))
+            ready.remove(chosen)
+            done.append(chosen)
+            for root in self.touched[chosen]:
+                left[root] -= 1
+            for waiter in self.waiters[chosen]:
+                waiting[waiter] -= 1
+                if not waiting[waiter]:
+                    ready.append(waiter)
+        return done
 
 
 def _arrange(block: Block, order: list[Operation]) -> list[Operation]:

@@ -3,10 +3,8 @@ can beat."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from xdsl.ir import SSAValue
 
 from rlx_dialects.lir import AllocOp, BufferType, ProgramOp, SlotOp
 from rlx_dialects.lir.types import ARENA_ALIGNMENT
@@ -32,26 +30,30 @@ def live_bytes(program: ProgramOp, dims: Mapping[str, int]) -> LiveBytes:
 
     A result in the place of an operand counts once. Before planning, the arena is 0 and no result is in place.
     """
-    env = {"threads": 1, **dims}
+    return live_bytes_at(program, [dims])[0]
+
+
+def live_bytes_at(program: ProgramOp, samples: Sequence[Mapping[str, int]]) -> list[LiveBytes]:
+    """`live_bytes` at several values of the dims."""
     schedule = Schedule(program)
-    ranges: dict[SSAValue, tuple[int, int, int]] = {}
-    unshared = 0
-    for op in program.walk():
-        if not isinstance(op, AllocOp | SlotOp):
-            continue
-        size = _bytes(op, env)
-        unshared += size
-        span = schedule.lifetime(op.result)
+    spans = {op: schedule.lifetime(op.result) for op in program.walk() if isinstance(op, AllocOp | SlotOp)}
+    return [_figures(program, spans, {"threads": 1, **dims}) for dims in samples]
+
+
+def _figures(
+    program: ProgramOp, spans: Mapping[AllocOp | SlotOp, tuple[int, int] | None], env: Mapping[str, int]
+) -> LiveBytes:
+    sizes = {op: _bytes(op, env) for op in spans}
+    offsets = {op: op.offset.data.evaluate(env) for op in spans if isinstance(op, SlotOp)}
+    ends = {(offsets[op], span[1]) for op, span in spans.items() if span is not None and op in offsets}
+    live: list[tuple[int, int, int]] = []
+    for op, span in spans.items():
         if span is not None:
-            ranges[op.result] = (span[0], span[1] + 1, -(-size // ARENA_ALIGNMENT) * ARENA_ALIGNMENT)
-    # A slot that begins in the very operation in which another one at its place ends was made in that place.
-    ends = {(_offset(value, env), upper - 1) for value, (_, upper, _) in ranges.items() if isinstance(value.owner, SlotOp)}
-    live = [
-        (lower + (isinstance(value.owner, SlotOp) and (_offset(value, env), lower) in ends and upper - 1 > lower), upper, size)
-        for value, (lower, upper, size) in ranges.items()
-    ]
+            # A slot that begins in the very operation in which another one at its place ends was made in that place.
+            taken = op in offsets and span[0] < span[1] and (offsets[op], span[0]) in ends
+            live.append((span[0] + taken, span[1] + 1, -(-sizes[op] // ARENA_ALIGNMENT) * ARENA_ALIGNMENT))
     arena = program.arena.data.evaluate(env) if program.arena is not None else 0
-    return LiveBytes(arena, unshared, live_bytes_bound(live))
+    return LiveBytes(arena, sum(sizes.values()), live_bytes_bound(live))
 
 
 def _bytes(op: AllocOp | SlotOp, env: Mapping[str, int]) -> int:
@@ -61,8 +63,3 @@ def _bytes(op: AllocOp | SlotOp, env: Mapping[str, int]) -> int:
     if isinstance(op, SlotOp):
         return size if op.stride is None else op.stride.data.evaluate(env) * env["threads"]
     return size if op.per_thread is None else -(-size // ARENA_ALIGNMENT) * ARENA_ALIGNMENT * env["threads"]
-
-
-def _offset(value: SSAValue, env: Mapping[str, int]) -> int:
-    assert isinstance(value.owner, SlotOp)
-    return value.owner.offset.data.evaluate(env)
