@@ -55,6 +55,9 @@ from rlx_dialects.lir import (
     programs,
     root_buffer,
 )
+from rlx_dialects.rlx import facts_of
+from rlx_passes.support.accesses import buffer_type
+from rlx_passes.support.in_place import view_start
 from rlx_passes.support.liveness import Schedule
 
 
@@ -66,10 +69,11 @@ def coalesce(program: ProgramOp) -> None:
 def _coalesce_first(program: ProgramOp) -> bool:
     """Take away one copy. It changes lifetimes, so the next look is at a fresh schedule."""
     schedule = Schedule(program)
-    return any(_coalesce_copy(op, schedule) for op in schedule.spans if isinstance(op, CopyOp))
+    facts = facts_of(program)
+    return any(_coalesce_copy(op, schedule, facts) for op in schedule.spans if isinstance(op, CopyOp))
 
 
-def _coalesce_copy(copy: CopyOp, schedule: Schedule) -> bool:
+def _coalesce_copy(copy: CopyOp, schedule: Schedule, facts: Facts) -> bool:
     source, target = root_buffer(copy.source), root_buffer(copy.target)
     alloc = source.owner
     if not isinstance(alloc, AllocOp) or alloc.per_thread is not None or alloc.parent is not copy.parent or source is target:
@@ -83,7 +87,7 @@ def _coalesce_copy(copy: CopyOp, schedule: Schedule) -> bool:
         return False
     for access in schedule.accesses[target]:
         low, high = schedule.spans[access.op]
-        if access.op is not copy and low <= span[1] and high >= span[0]:
+        if access.op is not copy and low <= span[1] and high >= span[0] and not _apart(access.value, copy.target, facts):
             return False
     replacement = _place_before(alloc, copy.target)
     if replacement is None:
@@ -99,6 +103,15 @@ def _coalesce_copy(copy: CopyOp, schedule: Schedule) -> bool:
         assert op.parent is not None
         op.parent.erase_op(op)
     return True
+
+
+def _apart(a: SSAValue, b: SSAValue, facts: Facts) -> bool:
+    """Whether two views of one buffer provably share no element."""
+    if any(isinstance(buffer_type(value).layout, LayoutAttr) for value in (a, b, root_buffer(a))):
+        return False
+    spans = [(start := view_start(value), start + buffer_type(value).elements) for value in (a, b)]
+    (a_low, a_high), (b_low, b_high) = spans
+    return facts.prove_le(a_high, b_low) is True or facts.prove_le(b_high, a_low) is True
 
 
 def _fits(copy: CopyOp, source: SSAValue) -> bool:

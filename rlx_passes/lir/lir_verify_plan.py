@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -75,7 +76,7 @@ from rlx_passes.support.coverage import Box, Space, Written, disjoint, touched_b
 from rlx_passes.support.locations import location_of
 from rlx_runtime.errors import VerifyError
 
-TEAM = SymbolFacts("threads", 1, 4096)
+TEAM = SymbolFacts("threads", 1, 1024)
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ Live = dict[SSAValue, Operation]
 class _Checker:
     def __init__(self, program: ProgramOp):
         self.program = program
-        self.facts = facts_of(program).with_symbols([TEAM])
+        self.facts = _with_team(facts_of(program))
         self.errors: list[VerifyError] = []
         self.uses: dict[Operation, list[_Use]] = {}
         self.full_writes: set[_Use] = set()
@@ -286,7 +287,7 @@ class _Checker:
                 self.fail(op, f"{name} of {kind.size_bytes} bytes has copies {stride} bytes apart", "plan-alignment")
         arena = self.program.arena.data if self.program.arena is not None else const(0)
         end = offset + _bytes(op)
-        if not self.at_most(0, offset) or not self.at_most(end, arena):
+        if not self.at_most(0, offset) or not (self.at_most(end, arena) or self.at_most(offset + _rounded(op), arena)):
             self.fail(op, f"{name} lies at [{offset}, {end}), not known to be in the arena of {arena} bytes", "plan-arena")
 
     def _in_bounds(self, use: _Use, inside: Facts) -> None:
@@ -343,10 +344,8 @@ class _Checker:
         assert isinstance(a, SlotOp)
         assert isinstance(b, SlotOp)
         for before, after in ((a, b), (b, a)):
-            # Slots start at multiples of the alignment, so the end may be rounded up to one.
-            size, start = _bytes(before), after.offset.data
-            rounded = ceildiv(size, ARENA_ALIGNMENT) * ARENA_ALIGNMENT
-            if self.at_most(before.offset.data + size, start) or self.at_most(before.offset.data + rounded, start):
+            first, start = before.offset.data, after.offset.data
+            if self.at_most(first + _bytes(before), start) or self.at_most(first + _rounded(before), start):
                 return
         if self.same(_bytes(a), 0) or self.same(_bytes(b), 0):
             return
@@ -379,6 +378,12 @@ class _Checker:
         return widths[0] == widths[1] and inside.prove_eq(places[0], places[1]) is True
 
 
+@lru_cache(maxsize=64)
+def _with_team(facts: Facts) -> Facts:
+    """Kept, so that what was proved for one program serves the next."""
+    return facts.with_symbols([TEAM])
+
+
 def _kind(value: SSAValue) -> BufferType:
     assert isinstance(value.type, BufferType)
     return value.type
@@ -406,6 +411,11 @@ def _cases(expr: DimExpr) -> tuple[DimExpr, DimExpr] | None:
 
 def _bytes(op: SlotOp) -> DimExpr:
     return _kind(op.result).size_bytes if op.stride is None else op.stride.data * sym(TEAM.name)
+
+
+def _rounded(op: SlotOp) -> DimExpr:
+    """The slot's bytes up to the next multiple of the alignment, where all slots begin; often easier to compare."""
+    return ceildiv(_bytes(op), ARENA_ALIGNMENT) * ARENA_ALIGNMENT
 
 
 def _inside(op: FormOp, facts: Facts) -> Facts | None:

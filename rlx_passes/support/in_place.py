@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from xdsl.ir import SSAValue
 
-from rlx_dialects.dims import DimExpr, as_expr
+from rlx_dialects.dims import DimExpr, as_expr, const
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.lir import AccessAttr, AllocOp, BufferType, ContractOp, FormOp, MapOp, ReduceOp, ViewOp
 from rlx_dialects.rlx import dtypes
@@ -20,16 +20,21 @@ from rlx_passes.support.liveness import Access, Schedule, accesses_of
 SEGMENTS: dict[type[FormOp], str] = {MapOp: "ins", ReduceOp: "ins", ContractOp: "extra"}
 
 
+def view_start(value: SSAValue) -> DimExpr:
+    """Elements from the start of the storage behind `value` to its own start."""
+    start = const(0)
+    while isinstance(value.owner, ViewOp):
+        if value.owner.offset is not None:
+            start = start + value.owner.offset.data
+        value = value.owner.source
+    return start
+
+
 def place(value: SSAValue, access: AccessAttr) -> DimExpr:
     """Elements from the start of the storage behind `value` to the element that `access` reaches."""
     kind = value.type
     assert isinstance(kind, BufferType)
-    offset = kind.offset(access.exprs)
-    while isinstance(value.owner, ViewOp):
-        if value.owner.offset is not None:
-            offset = offset + value.owner.offset.data
-        value = value.owner.source
-    return offset
+    return view_start(value) + kind.offset(access.exprs)
 
 
 def in_place_pairs(schedule: Schedule, facts: Facts) -> dict[SSAValue, SSAValue]:

@@ -44,7 +44,7 @@ def _figures(
     program: ProgramOp, spans: Mapping[AllocOp | SlotOp, tuple[int, int] | None], env: Mapping[str, int]
 ) -> LiveBytes:
     sizes = {op: _bytes(op, env) for op in spans}
-    offsets = {op: op.offset.data.evaluate(env) for op in spans if isinstance(op, SlotOp)}
+    offsets: dict[AllocOp | SlotOp, int] = {op: op.offset.data.evaluate(env) for op in spans if isinstance(op, SlotOp)}
     ends = {(offsets[op], span[1]) for op, span in spans.items() if span is not None and op in offsets}
     live: list[tuple[int, int, int]] = []
     for op, span in spans.items():

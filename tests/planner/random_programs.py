@@ -154,6 +154,7 @@ class Builder:
     def step(self) -> None:
         choices = (self.elementwise,) * 5 + (
             self.transposed, self.row_norm, self.row_sum, self.product, self.concat, self.view, self.sort, self.scratch,
+            self.stacked,
             self.branch, self.loop,
         )  # fmt: skip
         self.rng.choice(choices)()
@@ -231,6 +232,21 @@ class Builder:
                 MapOp([it for it in form.iters.data if isinstance(it, IterAttr)], [(part, form.in_accesses[0])], [(out, access)], [region])
             )
             form.erase()
+        self.unread = [value for value in self.unread if value not in parts]
+        self.values.append(out)
+        self.unread.append(out)
+
+    def stacked(self) -> None:
+        """Two temporaries copied one after the other into views of a buffer."""
+        parts = [self.pick(SHAPES[2]), self.pick(SHAPES[2])]
+        made: list[SSAValue] = []
+        for part in parts:
+            made.append(self.alloc(SHAPES[2], "f32"))
+            self.block.add_op(self.map([self.plain(part)], made[-1]))
+        out = self.alloc((B * S * 2, const(8)), "f32")
+        for position, part in enumerate(made):
+            view = ViewOp(out, kind_of(part), B * S * 8 * position)
+            self.block.add_ops([view, CopyOp(part, view.result)])
         self.unread = [value for value in self.unread if value not in parts]
         self.values.append(out)
         self.unread.append(out)
