@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.passes import ModulePass
 
 from rlx._version import __version__
 from rlx.model import parse
@@ -230,11 +229,10 @@ def lower(
             # The last stage needs no copy: nothing changes it any more.
             modules[step.stage.name] = current if step is manager.steps[-1] else current.clone()
 
-    passes: list[str | ModulePass] = [pipeline_of(target, options)]
+    manager = PassManager(pipeline_of(target, options), available=get_all_passes(), dump=dump, after_pass=keep)
     if dims:
-        # Binding dims first leaves every later pass with constants instead of symbols.
-        passes.insert(0, MirSpecializePass.of(**dims))
-    manager = PassManager(passes, available=get_all_passes(), dump=dump, after_pass=keep)
+        bind = MirSpecializePass.of(**dims)
+        manager.steps = tuple(replace(s, run=bind) if s.name == bind.name else s for s in manager.steps)
     manager.run(module)
     return Lowered(model, target, options, modules, dict(dims or {}))
 

@@ -59,6 +59,8 @@ _MIR = Stage(
         "mir-hoist-parameters",
         "rlx-cse",
         "rlx-dce",
+        # After hoisting: what @prepare computes must not depend on the dims that `specialize` binds.
+        "mir-specialize",
     ),
     dialects=frozenset({"builtin", "func", "mir"}),
 )

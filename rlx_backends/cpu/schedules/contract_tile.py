@@ -26,7 +26,7 @@ from rlx_backends.cpu.schedules.contract_plan import (
     row_tiles,
 )
 from rlx_backends.cpu.schedules.contract_sources import write_panel, write_rows
-from rlx_backends.cpu.schedules.tiles import COLUMN, DEPTH, PANEL, ROW, UNROLL, Source, direct_source, scratch_source
+from rlx_backends.cpu.schedules.tiles import COLUMN, DEPTH, PANEL, ROW, UNROLL, Source, direct_source, plain_source
 from rlx_backends.support.kernel_builder import KernelBuilder
 from rlx_backends.support.regions import Region, block_args
 from rlx_backends.support.spaces import int_param
@@ -104,8 +104,8 @@ class _Tiles:
             operands = {arg: operand for arg, operand in self.elements.items() if operand.number in factor.operands}
             return direct_source(self.b, self.region, factor.value, operands, point, along, self._mask if factor.along_columns else None)
         if factor.along_columns:
-            return scratch_source(self.b, self.scratch[factor], sym(DEPTH) * self.width + sym(COLUMN), along)
-        return scratch_source(self.b, self.scratch[factor], (sym(ROW) - sym(BLOCK)) * self.stride + sym(DEPTH), along)
+            return plain_source(self.b, self.scratch[factor], sym(DEPTH) * self.width + sym(COLUMN), along)
+        return plain_source(self.b, self.scratch[factor], (sym(ROW) - sym(BLOCK)) * self.stride + sym(DEPTH), along)
 
     def _mask(self) -> SSAValue | None:
         return self.column_mask

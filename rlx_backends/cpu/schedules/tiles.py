@@ -33,6 +33,10 @@ class Source:
     begin: Callable[[], Pointers]
     value: Callable[[Pointers, int, int], SSAValue]
 
+    def then(self, convert: Callable[[SSAValue], SSAValue]) -> Source:
+        """The same with every vector converted."""
+        return Source(self.begin, lambda pointers, u, size: convert(self.value(pointers, u, size)))
+
 
 def direct_source(
     b: KernelBuilder,
@@ -60,9 +64,9 @@ def direct_source(
     return Source(begin, value)
 
 
-def scratch_source(b: KernelBuilder, pointer: SSAValue, offset: DimExpr, along: str) -> Source:
-    """Values that lie in memory as they are needed."""
-    stream = Stream(b, pointer, offset, along)
+def plain_source(b: KernelBuilder, pointer: SSAValue, offset: DimExpr, along: str, mask: Mask | None = None) -> Source:
+    """Elements of memory as they are."""
+    stream = Stream(b, pointer, offset, along, mask)
 
     def value(pointers: Pointers, u: int, size: int) -> SSAValue:
         found = stream.load(pointers[0], u, size)
