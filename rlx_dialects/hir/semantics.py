@@ -241,7 +241,7 @@ def _cache_update(op: hir.CacheUpdateOp, dims: Dims, state: Array, new: Array) -
 def _embedding(op: hir.EmbeddingOp, dims: Dims, table: Array, ids: Array) -> Array:
     inside = (0 <= ids) & (ids < len(table))
     if op.oob.data == "error" and not inside.all():
-        raise RuntimeFault(f"embedding: id {ids[~inside][0]} is outside of [0, {len(table)})", code="index-out-of-range")
+        raise RuntimeFault(f"embedding: id {ids[~inside][0]} is outside of [0, {len(table)})", code="index")
     rows = np.take(table, ids.astype(np.int64), axis=0, mode="clip") if len(table) else np.zeros((*ids.shape, table.shape[1]))
     return rows if op.oob.data == "clamp" else np.where(inside[..., None], rows, 0).astype(table.dtype)
 

@@ -286,7 +286,7 @@ def _gather(op: mir.GatherOp, dims: Dims, table: Array, indices: Array) -> Array
     inside = (indices >= 0) & (indices < rows)
     if op.oob.data == "error" and not np.all(inside):
         bad = indices[~inside].reshape(-1)[0]
-        raise RuntimeFault(f"gather: index {bad} is outside of [0, {rows})", code="index-out-of-range")
+        raise RuntimeFault(f"gather: index {bad} is outside of [0, {rows})", code="index")
     if op.oob.data != "fill":
         return table[np.clip(indices, 0, max(rows - 1, 0)).astype(np.int64)]
     fill = op.fill.data if op.fill is not None else 0.0

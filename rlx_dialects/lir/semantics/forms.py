@@ -252,7 +252,7 @@ def _run_scatter(form: _Form) -> None:
         outside = kept & ((index < 0) | (index >= extent))
         if op.oob.data == "error" and outside.any():
             value = int(np.broadcast_to(index, shape)[outside].flat[0])
-            raise fault(op, f"writes index {value} of dim {dim}, which has extent {extent}", "index-out-of-range")
+            raise fault(op, f"writes index {value} of dim {dim}, which has extent {extent}", "index")
         kept = kept & ~outside
     chosen = [np.broadcast_to(index, shape)[kept].astype(np.int64) for index in indices]
     given = np.broadcast_to(values, shape)[kept]

@@ -74,7 +74,7 @@ class Evaluator:
         assert isinstance(source, Buffer)
         fill = None if op.fill is None else literal(op.fill, self.wide)
         indices = [self.array(index).astype(np.int64) for index in op.indices]
-        return source.read_at(op, indices, op.oob.data, fill, self.grid.mask, "index-out-of-range")
+        return source.read_at(op, indices, op.oob.data, fill, self.grid.mask, "index")
 
     # -- folds
 

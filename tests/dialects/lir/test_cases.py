@@ -100,7 +100,7 @@ def test_embedding_faults_outside_the_table() -> None:
     buffers = {"ids": np.array([[3, 50]]), "table": table, "pos": pos}
     with pytest.raises(RuntimeFault, match="reads index 50 of dim 0, which has extent 50") as caught:
         run_lir(load("case_f_embedding.mlir"), buffers, {"B": 1, "S": 2, "P": 0})
-    assert caught.value.code == "index-out-of-range"
+    assert caught.value.code == "index"
     assert str(caught.value.location).startswith("case_f_embedding.mlir:18:")
 
 
