@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from rlx_backends.cpu import coefficients as c
+from rlx_backends.cpu import tables
 from rlx_backends.cpu.lanes import F, Lanes
 from rlx_backends.llvm.values import float_literal, vector_literal
 
@@ -241,7 +242,7 @@ def cbrt(v: Lanes, x: F) -> F:
 
 def tanh(v: Lanes, x: F) -> F:
     if v.single:
-        return v.odd_ratio(x, 9.02, *c.TANH_F32)
+        return v.odd_table(x, tables.TANH) if v.wide else v.odd_ratio(x, 9.02, *c.TANH_F32)
     t = expm1(v, v.clamp(abs(x), 0.0, 20.0) * 2.0)
     return (t / (t + 2.0)).copysign(x)
 

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from rlx_backends.cpu.tables import Table
 from rlx_backends.llvm.function import FunctionEmitter
-from rlx_backends.llvm.values import float_literal, register_type, splat
+from rlx_backends.llvm.values import float_literal, register_type, splat, vector_literal
 
 Number: TypeAlias = "F | float"
 Integer: TypeAlias = "I | int"
@@ -75,10 +76,6 @@ class Lanes:
         x, y = self.real(a).r, self.real(b).r
         return F(self, self.f.emit(f"select {self.masks} {mask.r}, {self.floats} {x}, {self.floats} {y}"))
 
-    def select_int(self, mask: M, a: Integer, b: Integer) -> I:
-        x, y = self.whole(a).r, self.whole(b).r
-        return I(self, self.f.emit(f"select {self.masks} {mask.r}, {self.integers} {x}, {self.integers} {y}"))
-
     def clamp(self, x: F, low: float, high: float) -> F:
         """Between two constants; NaN stays NaN. One instruction for each bound."""
         floor = self.select(self.const(low) > x, low, x)
@@ -113,6 +110,26 @@ class Lanes:
         z = a * a
         ratio = self.divide(a * self.poly(z, p), self.poly(z, q))
         return self.select(self.const(1.0) < ratio, 1.0, ratio).copysign(x)
+
+    def odd_table(self, x: F, table: Table) -> F:
+        """An odd function by its table: the interval's number is both the distance's origin and the choice of coefficients."""
+        a = abs(x)
+        a = self.select(self.const(table.top) < a, table.top, a)
+        k, u = self.round(a, 1 / table.width)
+        t = self.fma(k, -table.width, a)
+        index = u.bits().r
+        rows = [self._choose(row, index) for row in table.rows]
+        total = rows[-1]
+        for row in reversed(rows[:-1]):
+            total = self.fma(total, t, row)
+        return total.copysign(x)
+
+    def _choose(self, entries: Sequence[float], index: str) -> F:
+        """entries[index mod 32] in every lane."""
+        literals = [float_literal(entry, "float") for entry in entries]
+        low, high = vector_literal(literals[:16], "float"), vector_literal(literals[16:], "float")
+        arguments = [(self.floats, low), (self.integers, index), (self.floats, high)]
+        return self.x86("avx512.vpermi2var.ps.512", self.floats, arguments)
 
     def divide(self, n: Number, d: F) -> F:
         """n / d for normal d; within one unit in the last place."""
@@ -169,9 +186,6 @@ class I:  # noqa: E742
     def __and__(self, other: Integer) -> I:
         return self._op("and", other)
 
-    def __or__(self, other: Integer) -> I:
-        return self._op("or", other)
-
     def __xor__(self, other: Integer) -> I:
         return self._op("xor", other)
 
@@ -227,14 +241,8 @@ class F:
     def __lt__(self, other: Number) -> M:
         return self.compare("olt", other)
 
-    def __le__(self, other: Number) -> M:
-        return self.compare("ole", other)
-
     def __gt__(self, other: Number) -> M:
         return self.compare("ogt", other)
-
-    def __ge__(self, other: Number) -> M:
-        return self.compare("oge", other)
 
     def compare(self, predicate: str, other: Number) -> M:
         return M(self.v, self.v.f.emit(f"fcmp {predicate} {self.v.floats} {self.r}, {self.v.real(other).r}"))

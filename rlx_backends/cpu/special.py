@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from rlx_backends.cpu import coefficients as c
+from rlx_backends.cpu import tables
 from rlx_backends.cpu.exponential import exp
 from rlx_backends.cpu.lanes import F, Lanes
 
 
 def erf(v: Lanes, x: F) -> F:
     if v.single:
-        return v.odd_ratio(x, 3.92, *c.ERF_F32)
+        return v.odd_table(x, tables.ERF) if v.wide else v.odd_ratio(x, 3.92, *c.ERF_F32)
     # Taylor's series near 0; elsewhere 1 - erfc, with erfc(z) = t·exp(-z² + polynomial in t), t = 2/(2 + z).
     a = v.clamp(abs(x), 0.0, 6.0)
     near = v.clamp(a, 0.0, 1.0)

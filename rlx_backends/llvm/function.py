@@ -164,15 +164,9 @@ class FunctionEmitter:
     # -- memory
 
     def address(self, pointer: str, element: str, index: str) -> str:
+        """The place of an element. Not `inbounds`: the addresses of masked lanes may lie anywhere."""
         size_type = "i8" if element == "i1" else element
-        return pointer if index == "0" else self.emit(f"getelementptr inbounds {size_type}, ptr {pointer}, i64 {index}")
-
-    def add_index(self, index: str, constant: int) -> str:
-        if constant == 0:
-            return index
-        if is_literal(index):
-            return str(int(index) + constant)
-        return self.emit(f"add nsw i64 {index}, {constant}")
+        return pointer if index == "0" else self.emit(f"getelementptr {size_type}, ptr {pointer}, i64 {index}")
 
     # -- blocks and structured control
 
@@ -191,9 +185,6 @@ class FunctionEmitter:
 
     def early_exit_block(self) -> list[str]:
         return [f"{self._early_exit}:", "  ret i32 1"] if self._early_exit else []
-
-    def bind(self, argument: SSAValue, registers: list[str]) -> None:
-        self.define(argument, registers)
 
     def phis(self, value: SSAValue) -> list[str]:
         """Fresh registers for a value that phis will define."""

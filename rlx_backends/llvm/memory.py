@@ -53,7 +53,6 @@ class _Access:
         self.stride = f.scalar(stride) if stride is not None else None
         self.stride_multiple = f.alignment.of(stride) * self.size if stride is not None else 0
         self._rows: dict[int, str] = {}
-        self._origin: str | None = None
 
     def row(self, row: int) -> str:
         """The address of the first element of a row."""
@@ -215,7 +214,7 @@ def _store_column(f: FunctionEmitter, op: StoreOp, access: _Access) -> None:
 
 def _addresses(f: FunctionEmitter, pointer: str, memory: str, indices: SSAValue, register: str, width: int) -> str:
     index_type = llvm_type(element_of(indices.type))
-    return f.emit(f"getelementptr inbounds {memory}, ptr {pointer}, {register_type(index_type, width)} {register}")
+    return f.emit(f"getelementptr {memory}, ptr {pointer}, {register_type(index_type, width)} {register}")
 
 
 def gather(f: FunctionEmitter, op: GatherOp) -> None:
