@@ -18,6 +18,11 @@ CONTEXT_OPS = (ThreadIdOp, NumThreadsOp, PartitionOp, Partition2dOp, BarrierOp, 
 _BUFFERS, _DIMS, _ARENA, _BARRIER, _STATUS = 8, 16, 24, 32, 40
 _INTERRUPTED = 3
 
+_SPINS = 4000
+"""Pauses (about 25 ns each) before a waiting thread offers its core: the one it waits for may have been preempted."""
+_SCHED_YIELD = 24
+"""The system call's number on x86-64 Linux."""
+
 # Line t holds thread t's arrival counter. Line 0 also says, at bytes 4 and 8, whether the call was interrupted: thread 0 looks
 # before it arrives, so that all threads decide alike; two places, because it may have arrived at the next barrier already
 # when the others read, but never at the one after.
@@ -62,12 +67,18 @@ next:
   %other = getelementptr inbounds i8, ptr %lines, i64 %other.at64
   br label %wait
 wait:
+  %spins = phi i32 [ 0, %next ], [ %spins1, %pause ], [ {_SPINS - _SPINS // 8}, %yield ]
   %seen = load atomic i32, ptr %other acquire, align 4
   %ahead = sub i32 %seen, %arrived
   %is.there = icmp sge i32 %ahead, 0
   br i1 %is.there, label %there, label %pause
 pause:
   call void @llvm.x86.sse2.pause()
+  %spins1 = add i32 %spins, 1
+  %long = icmp uge i32 %spins1, {_SPINS}
+  br i1 %long, label %yield, label %wait
+yield:
+  call i64 asm sideeffect "syscall", "={{rax}},{{rax}},~{{rcx}},~{{r11}},~{{memory}}"(i64 {_SCHED_YIELD})
   br label %wait
 there:
   %t1 = add i32 %t, 1
