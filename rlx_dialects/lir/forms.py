@@ -10,7 +10,7 @@ from xdsl.irdl import irdl_op_definition, prop_def, region_def
 from xdsl.utils.exceptions import VerifyException
 
 from rlx_dialects.lir.form import FormOp
-from rlx_dialects.lir.regions import ProductOp, check_region, check_yield
+from rlx_dialects.lir.regions import ProductOp, check_region, types_text
 from rlx_dialects.lir.types import RowType
 
 
@@ -121,15 +121,14 @@ class ContractOp(FormOp):
             raise VerifyException("contract body must end in lir.product")
         found = [arg.type for arg in block.args]
         if found != self.read_types():
-            raise VerifyException(f"contract body takes {self.read_types()}, but its block has {found}")
+            needed = types_text(self.read_types())
+            raise VerifyException(f"contract body takes ({needed}), but its block has ({types_text(found)})")
         axes = {it.symbol.data for it in self.group("reduce")}
         for what, accesses in (("extra operand", self.extra_accesses), ("result", self.out_accesses)):
             for access in accesses:
                 if access.symbols & axes:
                     raise VerifyException(f"{what} uses reduce dim {', '.join(sorted(access.symbols & axes))}")
         accumulators = [value.type for value in block.last_op.lhs]
-        if not self.epilogue.blocks:
-            raise VerifyException("contract needs an epilogue")
         check_region(self, self.epilogue, [*accumulators, *self.read_types("extra")], self.write_types(), "contract epilogue")
 
 
@@ -168,8 +167,6 @@ class AttentionOp(FormOp):
         if block is None or not block.args:
             raise VerifyException("attention needs a score region that takes the score")
         kind = block.args[0].type
-        if [arg.type for arg in block.args] != [kind, *self.read_types("extra")]:
-            raise VerifyException(f"score region takes {[kind, *self.read_types('extra')]}")
+        check_region(self, self.body, [kind, *self.read_types("extra")], [kind], "score region")
         if kind != f32 and str(kind) != "f64":
             raise VerifyException(f"scores are f32 or f64, found {kind}")
-        check_yield(block, [kind], "score region")

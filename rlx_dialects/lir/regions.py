@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xdsl.dialects.builtin import ArrayAttr, IndexType, IntegerType, NoneAttr, StringAttr
+from xdsl.dialects.builtin import ArrayAttr, IndexType, IntegerType, StringAttr
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
@@ -195,14 +195,21 @@ class ReadOp(IRDLOperation):
         if len(self.indices) != kind.rank:
             raise VerifyException(f"{len(self.indices)} indices into a buffer of rank {kind.rank}")
         for index in self.indices:
-            if not (isinstance(index.type, IndexType) or index.type in (IntegerType(64), IntegerType(32))):
+            if not is_index(index.type):
                 raise VerifyException(f"an index is index, i64 or i32, found {index.type}")
         if self.oob.data not in OOB_POLICIES:
             raise VerifyException(f"oob policy '{self.oob.data}' is not one of {', '.join(OOB_POLICIES)}")
-        if (self.oob.data == "fill") != (self.fill is not None and not isinstance(self.fill, NoneAttr)):
+        if (self.oob.data == "fill") != (self.fill is not None):
             raise VerifyException("oob(fill) takes a fill value, the other policies none")
+        if self.fill is not None and getattr(self.fill, "type", None) != kind.scalar_type:
+            raise VerifyException(f"reads {kind.scalar_type} elements, but its fill value is {self.fill}")
         if self.result.type != kind.scalar_type:
             raise VerifyException(f"reads {kind.scalar_type} elements, but the result is {self.result.type}")
+
+
+def is_index(kind: Attribute) -> bool:
+    """Whether a value of this type may index a buffer inside a region."""
+    return isinstance(kind, IndexType) or kind in (IntegerType(64), IntegerType(32))
 
 
 def _element(kind: Attribute) -> Attribute:
@@ -339,7 +346,7 @@ def check_region(op: Operation, region: Region, args: Sequence[Attribute], yield
         raise VerifyException(f"{what} is empty")
     found = [arg.type for arg in block.args]
     if found != list(args):
-        raise VerifyException(f"{what} takes ({_types(args)}), but its block has ({_types(found)})")
+        raise VerifyException(f"{what} takes ({types_text(args)}), but its block has ({types_text(found)})")
     check_yield(block, yields, what)
 
 
@@ -349,8 +356,9 @@ def check_yield(block: Block, yields: Sequence[Attribute], what: str) -> None:
         raise VerifyException(f"{what} must end in lir.yield")
     given = [value.type for value in last.values]
     if given != list(yields):
-        raise VerifyException(f"{what} yields ({_types(given)}), needs ({_types(yields)})")
+        raise VerifyException(f"{what} yields ({types_text(given)}), needs ({types_text(yields)})")
 
 
-def _types(kinds: Sequence[Attribute]) -> str:
+def types_text(kinds: Sequence[Attribute]) -> str:
+    """Types as messages show them."""
     return ", ".join(map(str, kinds))

@@ -9,7 +9,9 @@ from xdsl.irdl import irdl_op_definition, prop_def, region_def
 from xdsl.utils.exceptions import VerifyException
 
 from rlx_dialects.lir.form import FormOp
-from rlx_dialects.lir.regions import check_region
+from rlx_dialects.lir.regions import YieldOp, check_region, is_index, types_text
+from rlx_dialects.lir.types import BufferType
+from rlx_dialects.rlx import dtypes
 
 SORT_ORDERS = ("ascending", "descending", "opaque")
 SCATTER_KINDS = ("add", "max", "min", "set")
@@ -77,6 +79,8 @@ class SortOp(FormOp):
             raise VerifyException(f"order '{self.order.data}' is not one of {', '.join(SORT_ORDERS)}")
         if (self.order.data == "opaque") != bool(self.comparator.blocks):
             raise VerifyException("an opaque order has a comparator, the others none")
+        if self.comparator.blocks:
+            check_region(self, self.comparator, [self.read_types()[0]] * 2, [dtypes.BOOL], "comparator")
         if not len(self.ins) <= len(self.outs) <= len(self.ins) + 1:
             count = len(self.ins)
             raise VerifyException(f"{count} operands give {count} or {count + 1} results, found {len(self.outs)}")
@@ -116,5 +120,10 @@ class ScatterOp(FormOp):
         if self.oob.data not in ("error", "drop"):
             raise VerifyException(f"oob '{self.oob.data}' is not one of error, drop")
         block = self.body.blocks.first
-        if block is None or [arg.type for arg in block.args] != self.read_types():
-            raise VerifyException(f"scatter body takes {self.read_types()}")
+        last = None if block is None else block.last_op
+        given = [value.type for value in last.operands] if isinstance(last, YieldOp) else []
+        target = self.outs[0].type
+        assert isinstance(target, BufferType)
+        if len(given) != target.rank + 1 or not all(is_index(kind) for kind in given[:-1]):
+            raise VerifyException(f"scatter body yields {target.rank} indices and a value, found ({types_text(given)})")
+        check_region(self, self.body, self.read_types(), [*given[:-1], target.scalar_type], "scatter body")

@@ -98,6 +98,14 @@ class ProgramOp(IRDLOperation):
         printer.print_region(self.body, print_empty_block=False)
 
 
+def _parse_buffer_type(parser: Parser) -> BufferType:
+    start = parser.pos
+    kind = parser.parse_type()
+    if not isinstance(kind, BufferType):
+        parser.raise_error(f"expected a !lir.buffer, found {kind}", start, parser.pos)
+    return kind
+
+
 class _Leaf(IRDLOperation):
     """`lir.<kind> @name : type`: a buffer (or dim) that the caller provides."""
 
@@ -111,10 +119,7 @@ class _Leaf(IRDLOperation):
     def parse(cls, parser: Parser) -> Self:
         name = parser.parse_symbol_name().data
         parser.parse_punctuation(":")
-        kind = parser.parse_type()
-        if not isinstance(kind, BufferType):
-            parser.raise_error(f"expected a !lir.buffer, found {kind}")
-        return cls(name, kind)
+        return cls(name, _parse_buffer_type(parser))
 
     def print(self, printer: Printer) -> None:
         printer.print_string(" ")
@@ -248,10 +253,7 @@ class SlotOp(IRDLOperation):
         offset = expr()
         stride = expr() if parser.parse_optional_keyword("per_thread") else None
         parser.parse_punctuation(":")
-        kind = parser.parse_type()
-        if not isinstance(kind, BufferType):
-            parser.raise_error(f"expected a !lir.buffer, found {kind}")
-        return cls(offset, kind, stride)
+        return cls(offset, _parse_buffer_type(parser), stride)
 
     def print(self, printer: Printer) -> None:
         printer.print_string(f" at({self.offset.data})")
@@ -474,7 +476,10 @@ class WhileOp(IRDLOperation):
         parser.parse_punctuation(")")
         condition = parser.parse_region()
         parser.parse_keyword("do")
-        return cls(limit, condition, parser.parse_region())
+        body = parser.parse_region()
+        if not body.blocks:
+            body.add_block(Block())
+        return cls(limit, condition, body)
 
     def print(self, printer: Printer) -> None:
         printer.print_string(f" limit({self.limit.value.data}) ")

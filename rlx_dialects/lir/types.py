@@ -256,7 +256,9 @@ class AccessAttr(ParametrizedAttribute):
 
     @classmethod
     def get(cls, indices: Iterable[DimLike] | None, fill: Attribute | None = None) -> AccessAttr:
-        return cls(NoneAttr() if indices is None else ShapeAttr(tuple(map(as_expr, indices))), fill or NoneAttr())
+        shape = NoneAttr() if indices is None else ShapeAttr(tuple(map(as_expr, indices)))
+        # An integer attribute of 0 counts as false.
+        return cls(shape, NoneAttr() if fill is None else fill)
 
     @property
     def is_whole(self) -> bool:

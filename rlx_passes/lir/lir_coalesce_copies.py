@@ -42,6 +42,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
+from rlx_dialects.dims.facts import Facts
 from rlx_dialects.lir import (
     AllocOp,
     BufferType,

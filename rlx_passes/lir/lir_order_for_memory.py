@@ -133,7 +133,7 @@ def _kind(value: SSAValue) -> BufferType:
 
 @dataclass
 class _Work:
-    """The schedule of one block: for each operation what it waits for, who waits for it, and the block's own buffers it touches."""
+    """The schedule of one block: for each operation what it waits for, who waits for it, and which own buffers it touches."""
 
     ops: list[Operation]
     waits: list[set[int]]
