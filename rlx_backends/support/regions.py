@@ -159,7 +159,7 @@ class Region:
                 value = state.values.get(index)
             if value is None:
                 continue
-            value = _as_index(b, value)
+            value = as_index(b, value)
             if shape_of(value.type):
                 name = f"lanes{len(vectors)}"
                 vectors[name], ok = self._checked_lanes(op, operand, value, extent, site)
@@ -247,7 +247,7 @@ class Region:
         b.op(FaultOp(INDEX_OUT_OF_RANGE, b.item, [b.index(operand.number), index, extent], bad))
 
 
-def _as_index(b: KernelBuilder, value: SSAValue) -> SSAValue:
+def as_index(b: KernelBuilder, value: SSAValue) -> SSAValue:
     element = value.type if not shape_of(value.type) else value.type.element_type  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(element, IndexType):
         return value

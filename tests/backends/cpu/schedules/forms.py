@@ -112,6 +112,10 @@ def holds(condition: ConstraintAttr, dims: Mapping[str, int]) -> bool:
     return lhs <= rhs if condition.relation.data == "<=" else lhs == rhs
 
 
+_COMPILED: dict[tuple[str, CpuTarget], Program] = {}
+"""Compiled once for all sizes and team sizes of a test."""
+
+
 def _width(need: Scratch) -> int:
     return dtypes.bit_width(need.element_type) // 8
 
@@ -180,7 +184,10 @@ class NativeRun:
         module.verify()
         buffers = [self._address(v, memories) for v in (*form.ins, *form.extra, *form.outs)]
         dims = [*(self.dims[name] for name in b.symbols), *([ITEM] if b.can_fault else [])]
-        compiled = Program(module, self.target)
+        text = str(module)
+        if (text, self.target) not in _COMPILED:
+            _COMPILED[text, self.target] = Program(module, self.target)
+        compiled = _COMPILED[text, self.target]
         _, self.status = compiled.call("run", [*buffers, *(m.array for m in spaces)], dims, threads=threads)
         for memory in spaces:
             memory.check("scratch")
