@@ -9,6 +9,7 @@ import ctypes
 import importlib
 import mmap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from rlx_backends.cpu.target import CpuTarget, host
 from rlx_backends.numpy.lir_executor import run_lir
 from rlx_backends.support.kernel_builder import KernelBuilder
 from rlx_dialects.kernel import BufferOp, CallOp, DimOp, EntryOp, OffsetOp, ReturnOp, ThreadIdOp
-from rlx_dialects.kernel.types import INDEX
 from rlx_dialects.lir import (
     AccessAttr,
     BufferType,
@@ -112,8 +112,42 @@ def holds(condition: ConstraintAttr, dims: Mapping[str, int]) -> bool:
     return lhs <= rhs if condition.relation.data == "<=" else lhs == rhs
 
 
-_COMPILED: dict[tuple[str, CpuTarget], Program] = {}
-"""Compiled once for all sizes and team sizes of a test."""
+@dataclass
+class Compiled:
+    """A kernel ready to run."""
+
+    program: Program
+    ir: str
+    symbols: tuple[str, ...]
+    can_fault: bool
+
+
+_COMPILED: dict[tuple[str, int, str, CpuTarget], Compiled] = {}
+"""Compiled once for all sizes and team sizes; by program, number of the form, schedule and target."""
+
+
+def _entry(b: KernelBuilder, scratch: Sequence[Scratch]) -> EntryOp:
+    """Calls the kernel with the buffers, this thread's scratch (its stride is a dim after the kernel's), and the dims."""
+    entry = EntryOp("run")
+    block = entry.body.block
+    arguments: list[SSAValue] = []
+
+    def value(op: Operation) -> SSAValue:
+        block.add_op(op)
+        return op.results[0]
+
+    outside = len(b.pointer_types) - len(scratch)
+    dims = len(b.symbols) + b.can_fault
+    for number, kind in enumerate(b.pointer_types):
+        pointer = value(BufferOp(number, kind.element_type, kind.align.data))
+        if number >= outside:
+            place = value(arith.MuliOp(value(ThreadIdOp()), value(DimOp(dims + number - outside))))
+            pointer = value(OffsetOp(pointer, place, kind.align.data))
+        arguments.append(pointer)
+    arguments += [value(DimOp(number)) for number in range(dims)]
+    block.add_op(CallOp(b.name, arguments))
+    block.add_op(ReturnOp())
+    return entry
 
 
 def _width(need: Scratch) -> int:
@@ -173,46 +207,22 @@ class NativeRun:
             assert other == packed[schedule], "schedules of one form disagree on packing"
         for pack in packed[schedule]:
             self._pack(program, form, pack, memories)
-        form.verify()
-        b = KernelBuilder("kernel", form, schedule, self.target, facts, scratch)
-        schedules.lower(b, form, schedule)
-        module = ModuleOp([b.finish()])
-        module.verify()
-        self.ir = str(module)
+        key = (self.text, len(self.kinds), str(schedule), self.target)
+        kernel = _COMPILED.get(key)
+        if kernel is None:
+            form.verify()
+            b = KernelBuilder("kernel", form, schedule, self.target, facts, scratch)
+            schedules.lower(b, form, schedule)
+            module = ModuleOp([b.finish(), _entry(b, scratch)])
+            kernel = _COMPILED[key] = Compiled(Program(module, self.target), str(b.func), b.symbols, b.can_fault)
+        self.ir = kernel.ir
         spaces = [Memory(threads * _stride(need, self.dims) * _width(need), need.element_type, fence=False) for need in scratch]
-        module.body.block.add_op(self._entry(b, scratch))
-        module.verify()
         buffers = [self._address(v, memories) for v in (*form.ins, *form.extra, *form.outs)]
-        dims = [*(self.dims[name] for name in b.symbols), *([ITEM] if b.can_fault else [])]
-        text = str(module)
-        if (text, self.target) not in _COMPILED:
-            _COMPILED[text, self.target] = Program(module, self.target)
-        compiled = _COMPILED[text, self.target]
-        _, self.status = compiled.call("run", [*buffers, *(m.array for m in spaces)], dims, threads=threads)
+        dims = [*(self.dims[name] for name in kernel.symbols), *([ITEM] if kernel.can_fault else [])]
+        dims += [_stride(need, self.dims) for need in scratch]
+        _, self.status = kernel.program.call("run", [*buffers, *(m.array for m in spaces)], dims, threads=threads)
         for memory in spaces:
             memory.check("scratch")
-
-    def _entry(self, b: KernelBuilder, scratch: Sequence[Scratch]) -> EntryOp:
-        """Calls the kernel with the buffers, this thread's scratch, and the dims."""
-        entry = EntryOp("run")
-        block = entry.body.block
-        arguments: list[SSAValue] = []
-
-        def value(op: Operation) -> SSAValue:
-            block.add_op(op)
-            return op.results[0]
-
-        outside = len(b.pointer_types) - len(scratch)
-        for number, kind in enumerate(b.pointer_types):
-            pointer = value(BufferOp(number, kind.element_type, kind.align.data))
-            if number >= outside:
-                stride = value(arith.ConstantOp.from_int_and_width(_stride(scratch[number - outside], self.dims), INDEX))
-                pointer = value(OffsetOp(pointer, value(arith.MuliOp(value(ThreadIdOp()), stride)), kind.align.data))
-            arguments.append(pointer)
-        arguments += [value(DimOp(number)) for number in range(len(b.symbols) + b.can_fault)]
-        block.add_op(CallOp(b.name, arguments))
-        block.add_op(ReturnOp())
-        return entry
 
     def _address(self, value: SSAValue, memories: dict[SSAValue, Memory]) -> np.ndarray:
         kind, offset = value.type, 0
