@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from xdsl.dialects.builtin import ModuleOp
-
-from rlx_backends.base import FormSchedules
 from rlx_backends.cpu.target import CpuTarget, host, named
-from rlx_dialects.lir import AttentionOp, ContractOp, FormOp, MapOp, ReduceOp, ScanOp, ScatterOp, SortOp
 from rlx_runtime.errors import LowerError, TargetError
 
-_SCHEDULES: dict[type[FormOp], str] = {
-    MapOp: "map",
-    ReduceOp: "reduce",
-    ContractOp: "contract",
-    AttentionOp: "attention",
-    ScanOp: "sequential",
-    SortOp: "sequential",
-    ScatterOp: "sequential",
+if TYPE_CHECKING:  # asking for the target alone is cheap: a cached artifact needs no more
+    from xdsl.dialects.builtin import ModuleOp
+
+    from rlx_backends.base import FormSchedules
+    from rlx_dialects.lir import FormOp
+
+_SCHEDULES = {
+    "lir.map": "map",
+    "lir.reduce": "reduce",
+    "lir.contract": "contract",
+    "lir.attention": "attention",
+    "lir.scan": "sequential",
+    "lir.sort": "sequential",
+    "lir.scatter": "sequential",
 }
 
 _V2 = ("sse4.1", "sse4.2", "ssse3", "sse3", "popcnt")
@@ -66,7 +68,7 @@ class CpuBackend:
 
     def schedules(self, form: FormOp) -> FormSchedules:
         """The module of `schedules/` for this form."""
-        module = _SCHEDULES.get(type(form))
+        module = _SCHEDULES.get(form.name)
         if module is None:
             from rlx_passes.support.locations import location_of
 
@@ -79,14 +81,19 @@ class CpuBackend:
         from rlx_backends.cpu.emit import emit
 
         llvm = emit(module, target)
-        return llvm if stage == "llvm" else assembly(llvm, target)
+        return llvm if stage == "llvm" else assembly(llvm, target, _level(options))
 
     def compile(self, module: ModuleOp, target: CpuTarget, options: Mapping[str, Any]) -> Mapping[str, bytes]:
         """`kernels.o`, from the object cache where the same text was compiled for the same features before."""
         from rlx_backends.cpu.compile import compile_text
         from rlx_backends.cpu.emit import emit
 
-        return {"kernels.o": compile_text(emit(module, target), target)}
+        return {"kernels.o": compile_text(emit(module, target), target, _level(options))}
+
+
+def _level(options: Mapping[str, Any]) -> int:
+    """LLVM's code generation level."""
+    return int(options.get("codegen_level") or 1)
 
 
 BACKEND = CpuBackend()

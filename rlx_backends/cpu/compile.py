@@ -1,7 +1,8 @@
 """LLVM text to an object file: parse and code generation only, no optimization pipeline, cached on disk.
 
 The text is already in the shape that the machine wants (explicit vectors, fused operations, no redundant loops): LLVM's passes
-find nothing in it but cost as much time again. Code generation runs at level 1; level 0 does not keep values in registers.
+find nothing in it but cost as much time again. Code generation runs at level 1 unless the options say more; level 0 does not
+keep values in registers.
 
 A cached object is a file named by the SHA-256 of everything it depends on, and starts with the SHA-256 of its contents: a file
 that was damaged is compiled anew. Files appear atomically, so processes may share the folder.
@@ -18,7 +19,7 @@ from rlx_backends.cpu.target import CpuTarget
 from rlx_backends.support import cache_folder
 from rlx_runtime.errors import LowerError
 
-_CODEGEN_LEVEL = 1
+DEFAULT_LEVEL = 1
 _FORMAT = "rlx object 1"
 _DIGEST_BYTES = 32
 
@@ -31,11 +32,11 @@ def _initialize() -> None:
 
 
 @lru_cache(maxsize=8)
-def target_machine(target: CpuTarget) -> llvm.TargetMachine:
+def target_machine(target: CpuTarget, level: int = DEFAULT_LEVEL) -> llvm.TargetMachine:
     """LLVM's target machine for objects: position independent, as packages are loaded anywhere."""
     _initialize()
     return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
-        cpu=target.name, features=target.feature_text, opt=_CODEGEN_LEVEL, reloc="pic", codemodel="small"
+        cpu=target.name, features=target.feature_text, opt=level, reloc="pic", codemodel="small"
     )
 
 
@@ -52,30 +53,30 @@ def parse(text: str, target: CpuTarget) -> llvm.ModuleRef:
     return module
 
 
-def compile_text(text: str, target: CpuTarget) -> bytes:
+def compile_text(text: str, target: CpuTarget, level: int = DEFAULT_LEVEL) -> bytes:
     """The object file of an LLVM text, from the cache if it is there."""
     if not cache_folder.enabled():
-        return target_machine(target).emit_object(parse(text, target))
-    key = object_key(text, target)
+        return target_machine(target, level).emit_object(parse(text, target))
+    key = object_key(text, target, level)
     cached = read_cached(key)
     if cached is None:
-        cached = target_machine(target).emit_object(parse(text, target))
+        cached = target_machine(target, level).emit_object(parse(text, target))
         write_cached(key, cached)
     return cached
 
 
-def assembly(text: str, target: CpuTarget) -> str:
+def assembly(text: str, target: CpuTarget, level: int = DEFAULT_LEVEL) -> str:
     """The machine code of an LLVM text in readable form."""
-    return target_machine(target).emit_assembly(parse(text, target))
+    return target_machine(target, level).emit_assembly(parse(text, target))
 
 
 # -- the cache
 
 
-def object_key(text: str, target: CpuTarget) -> str:
+def object_key(text: str, target: CpuTarget, level: int = DEFAULT_LEVEL) -> str:
     """What an object depends on, as one hash."""
     major, minor, patch = llvm.llvm_version_info
-    compiler = f"{_FORMAT} llvm {major}.{minor}.{patch} level {_CODEGEN_LEVEL}"
+    compiler = f"{_FORMAT} llvm {major}.{minor}.{patch} level {level}"
     parts = (compiler, llvm.get_process_triple(), target.name, target.feature_text)
     digest = hashlib.sha256("\0".join(parts).encode())
     digest.update(b"\0" + text.encode())

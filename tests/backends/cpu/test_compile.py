@@ -81,3 +81,9 @@ def test_targets() -> None:
     assert "-avx512f" in named("znver4", ("avx2", "fma")).feature_text
     with pytest.raises(TargetError, match="unknown CPU features: avx9"):
         named("znver4", ("avx9",))
+
+
+def test_levels_have_objects_of_their_own(folder: Path) -> None:
+    for level in (1, 2, 3):
+        assert answer(compiler.compile_text(TEXT, host(), level)) == 42
+    assert len(list(folder.iterdir())) == 3
