@@ -136,10 +136,11 @@ class ContractOp(FormOp):
 class AttentionOp(FormOp):
     """`out = softmax_k(score(scale · Σ_d q·key, …)) · value`, per parallel point, online over the keys.
 
-    Groups: parallel (…, q last) | reduce (k) | dot (d) | value (e). `ins` are query, key, value; `extra` elements go to the score
-    region, which takes the scaled score (f32) first and yields the final one; −inf excludes the key. Bounds on k are part of the
-    meaning: keys outside are excluded, so a causal mask is `k : P + S in [0, P + q + 1)` and skipping is never a guess. A row
-    without keys is zero. Query, key and value may be any float type; scores and sums are f32 (f64 for f64 operands).
+    Groups: parallel (…, q last) | reduce (k) | dot (d) | value (e). `ins` are query, key, value; `extra` elements go to the
+    score region, which takes the scaled score (f32, or f64 for f64) first and yields the final one; −inf excludes the key.
+    Bounds on k are part of the meaning: keys outside are excluded, so a causal mask is `k : P + S in [0, P + q + 1)` and
+    skipping is never a guess. A row without keys is zero. Query, key and value may be any float type; scores and sums are f32
+    (f64 for f64 operands).
 
     ```mlir
     lir.attention (b : B, h : 4, q : S | k : S in [0, q + 1) | d : 8 | e : 8)

@@ -47,6 +47,7 @@ keep their rounding).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from xdsl.context import Context
@@ -259,6 +260,10 @@ def _fuse_consumer(producer: FormOp, edges: Edges, facts: Facts) -> FormOp | Non
     if places is None or reads is None or len(reads) != len(consumer.extents):
         return None
     inner = iteration_facts(producer, facts)
+    # A map that reads a part of the result (a slice) visits fewer points than the form.
+    whole = zip(reads, buffer_type(value).dims, strict=True)
+    if any(inner.prove_eq(consumer.extents[name], dim) is not True for name, dim in whole):
+        return None
     # The map's dims in terms of the form's: what the map reads at its dims is what the form writes at these.
     _, written = through_views(producer.outs[0], producer.out_accesses[0].exprs, inner)
     env = dict(zip(reads, indices_in(value, root, written, inner), strict=True))
@@ -270,6 +275,9 @@ def _fuse_consumer(producer: FormOp, edges: Edges, facts: Facts) -> FormOp | Non
         exprs = [inner.simplify(e.substitute(env)) for e in a.exprs]
         if not is_affine_place(buffer_type(v), exprs, names, inner):
             return None
+        # An axis of extent 1 may vanish from the place; what the form writes would then be no row any more.
+        if v in consumer.outs and _crosses_axis(producer, exprs) != _crosses_axis(producer, producer.out_accesses[0].exprs):
+            return None
     # The fused form stands where the map stood: nothing in between may change what the form reads.
     if _written_between(producer, consumer, {_root(v) for v, _ in producer.reads}):
         return None
@@ -278,6 +286,12 @@ def _fuse_consumer(producer: FormOp, edges: Edges, facts: Facts) -> FormOp | Non
     fused = append_epilogue(producer, consumer, value, env, inner)
     edges.note(fused)
     return fused
+
+
+def _crosses_axis(form: FormOp, exprs: Sequence[DimExpr]) -> bool:
+    """Whether a place differs along a row of a reduce."""
+    axes = {it.symbol.data for it in form.group("reduce")} if isinstance(form, ReduceOp) else set()
+    return any(e.symbols & axes for e in exprs)
 
 
 def fuse_block(block: Block, facts: Facts) -> int:

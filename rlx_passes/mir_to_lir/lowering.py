@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from xdsl.dialects.builtin import FloatAttr, f32
+from xdsl.dialects.builtin import AnyFloat, FloatAttr, f32
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from rlx_dialects.dims import DimExpr, DimLike, as_expr, const, sym
@@ -181,12 +181,12 @@ class Lowering:
         scale: float,
         score: Callable[[RegionBuilder, SSAValue, Scalars], SSAValue],
         extra: Sequence[Read] = (),
-        score_type: Attribute = f32,
+        score_type: AnyFloat = f32,
     ) -> None:
         """Emit a `lir.attention` over query, key and value."""
         builder = RegionBuilder([score_type, *(argument(read) for read in extra)])
         region = builder.region(score(builder, builder.args[0], builder.args[1:]))
-        params: dict[str, Attribute] = {"scale": FloatAttr(scale, f32)}
+        params: dict[str, Attribute] = {"scale": FloatAttr(scale, score_type)}
         self.emit(
             AttentionOp(iters, accesses(ins), accesses([out]), [region], extra=accesses(extra), params=params, label=self.label)
         )

@@ -115,7 +115,8 @@ def _sum_products(a: Array, b: Array, axes: Sequence[int], shape: Sequence[int],
     """Σ over `axes` of a·b where `mask` admits, axes kept with length 1; the narrow floats in f32. Matrix products do the
     work."""
     dtype = compute_dtype(a.dtype)
-    a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    # A body without operands gives scalars.
+    a, b = (value.astype(dtype, copy=False).reshape((1,) * (len(shape) - value.ndim) + value.shape) for value in (a, b))
     if 0 in shape:
         full = np.broadcast_shapes(a.shape, b.shape)
         return np.zeros([1 if axis in axes else n for axis, n in enumerate(full)], dtype)
