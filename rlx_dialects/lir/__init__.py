@@ -1,22 +1,21 @@
 """The `lir` dialect: kernel forms over planned buffers.
 
-`types` buffers and layouts, `structure` programs and slots, `form` what all forms share, `forms` and `sequential` the forms,
-`regions` what stands inside them, `semantics` how NumPy runs them.
+`types` buffers and layouts, `structure` programs and slots, `control` branches and loops, `form` what all forms share, `forms`
+and `sequential` the forms, `regions` what stands inside them, `semantics` how NumPy runs them.
 """
 
 from xdsl.ir import Dialect
 
+from rlx_dialects.lir.control import ConditionOp, IfOp, WhileOp
 from rlx_dialects.lir.form import FormOp
 from rlx_dialects.lir.forms import AttentionOp, ContractOp, MapOp, ReduceOp
 from rlx_dialects.lir.regions import EachOp, FoldOp, IndexOp, ProductOp, ReadOp, YieldOp
 from rlx_dialects.lir.sequential import ScanOp, ScatterOp, SortOp
 from rlx_dialects.lir.structure import (
     AllocOp,
-    ConditionOp,
     ConstantOp,
     CopyOp,
     DimInputOp,
-    IfOp,
     InputOp,
     OutputOp,
     PackedOp,
@@ -25,7 +24,6 @@ from rlx_dialects.lir.structure import (
     SlotOp,
     StateOp,
     ViewOp,
-    WhileOp,
     programs,
     root_buffer,
 )

@@ -7,6 +7,9 @@ lir.contract (m : B * S, n : 2048 | k : 768) ins(%x[m, k], %w[k, n]) extra(%bias
 Groups of iteration dims are separated by `|`; each form names its groups. Operands: `ins` feed the main region, `extra` the last
 region (where a form has two), `outs` are written, `scratch` is memory a schedule asked for. Everything a form touches is an
 operand.
+
+A result may lie in the place of an operand that dies at the form and has the same map (`ins` of a map or reduce, `extra` of a
+contract). So a schedule stores an element only after its last read of those operands at that point.
 """
 
 from __future__ import annotations
