@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from xdsl.dialects import arith
+from xdsl.dialects import arith, scf
 from xdsl.dialects.builtin import FloatAttr, IntegerAttr
 from xdsl.ir import Attribute, Block, SSAValue
 
@@ -221,6 +221,21 @@ class KernelBuilder(builder.KernelBuilder):
 
     def when(self, condition: SSAValue, then: Body, otherwise: Body | None = None) -> tuple[SSAValue, ...]:
         return super().when(condition, self._scoped(then), None if otherwise is None else self._scoped(otherwise))
+
+    def repeat(self, init: Sequence[SSAValue], condition: Callable[..., SSAValue], body: Body) -> tuple[SSAValue, ...]:
+        """While `condition(*carried)` holds, `body(*carried)` gives the next carried values; returns the last ones."""
+        types = [value.type for value in init]
+
+        def block(fill: Callable[..., None]) -> Block:
+            made = Block(arg_types=types)
+            with_block, self.block = self.block, made
+            self._scoped(fill)(*made.args)
+            self.block = with_block
+            return made
+
+        before = block(lambda *args: self.block.add_op(scf.ConditionOp(condition(*args), *args)))
+        after = block(lambda *args: self.block.add_op(scf.YieldOp(*(body(*args) or ()))))
+        return tuple(self.op(scf.WhileOp(init, types, [before], [after])).results)
 
     def for_dim(
         self, name: str, lower: Index, upper: Index, step: Index, body: Body, init: Sequence[SSAValue] = ()

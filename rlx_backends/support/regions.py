@@ -217,7 +217,7 @@ class Region:
             return b.maximum(b.minimum(value, b.sub(size, 1)), 0), None
         ok = b.test("ult", value, size)
         if op.oob.data == "error":
-            self._fault(operand, value, size, negated(b, ok))
+            report_index(b, operand, value, size, negated(b, ok))
             if b.facts.prove_lt(0, extent):
                 return b.pick(ok, value, 0), None
         return b.pick(ok, value, 0), ok
@@ -238,16 +238,18 @@ class Region:
             assert bad is not None
             # As an unsigned number a bad index is the largest, or one of equals.
             worst = b.reduce("maxui", b.select(bad, value, b.splat(0, INDEX, shape)))
-            self._fault(operand, worst, size, b.reduce("or", bad))
+            report_index(b, operand, worst, size, b.reduce("or", bad))
         return value, ok
 
-    def _fault(self, operand: Operand, index: SSAValue, extent: SSAValue, bad: SSAValue) -> None:
-        b = self.b
-        assert b.item is not None
-        b.op(FaultOp(INDEX_OUT_OF_RANGE, b.item, [b.index(operand.number), index, extent], bad))
+
+def report_index(b: KernelBuilder, operand: Operand, index: SSAValue, extent: SSAValue, bad: SSAValue) -> None:
+    """Fault if `bad`: an index of an operand is outside its extent."""
+    assert b.item is not None
+    b.op(FaultOp(INDEX_OUT_OF_RANGE, b.item, [b.index(operand.number), index, extent], bad))
 
 
 def as_index(b: KernelBuilder, value: SSAValue) -> SSAValue:
+    """An i64 or i32, or a vector of them, as `index`."""
     element = value.type if not shape_of(value.type) else value.type.element_type  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(element, IndexType):
         return value

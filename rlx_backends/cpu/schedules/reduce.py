@@ -17,12 +17,13 @@ from typing import Any
 from xdsl.dialects.builtin import IntegerAttr, StringAttr, i64
 
 from rlx_backends.base import Pack, Scratch
+from rlx_backends.cpu.schedules.columns import for_columns
 from rlx_backends.cpu.schedules.reduce_rows import RowKernel
 from rlx_backends.support.kernel_builder import KernelBuilder
 from rlx_backends.support.row_stages import RowStages, element_type, is_row
 from rlx_backends.support.sites import Site
 from rlx_backends.support.spaces import Dim, Space, int_param, lanes_for, rows_of, text_param, widest
-from rlx_dialects.dims import DimExpr, const, sym
+from rlx_dialects.dims import DimExpr, const
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.lir import FormOp, IterAttr, ReduceOp, ScheduleAttr
 from rlx_passes.support.locations import location_of
@@ -160,26 +161,4 @@ def lower(kernel: KernelBuilder, form: FormOp, schedule: ScheduleAttr) -> None:
         b.for_points([(dim.name, dim.extent) for dim in parallel], lower_row, upper_row, lambda: rows.emit(Site(point)))
         return
     rows = RowKernel(b, form, stages, point, loops, extents, None)
-    across = next((dim for dim in parallel if dim.name == name), None)
-    if across is None:
-        lower_row, upper_row = b.partition(b.at(rows_of(parallel)))
-        b.for_points([(dim.name, dim.extent) for dim in parallel], lower_row, upper_row, lambda: rows.emit(Site(point)))
-        return
-    others = [dim for dim in parallel if dim is not across]
-    count, extent = b.at(rows_of(others)), b.at(across.extent)
-    size = b.known(extent)
-    if size is not None and size <= lanes:
-        lower_row, upper_row = b.partition(count)
-        lower_lane, upper_lane = b.index(0), extent
-    else:
-        lower_row, upper_row, lower_lane, upper_lane = b.partition_2d(count, extent, (1, lanes))
-    exact = b.facts.divisor(across.extent) % lanes == 0
-
-    def columns() -> None:
-        def block(full: bool) -> None:
-            left = None if full else b.sub(upper_lane, b.at(sym(name)))
-            rows.emit(Site(point, ((name, lanes),), (left,)))
-
-        rows.along(name, lower_lane, upper_lane, lanes, exact, block)
-
-    b.for_points([(dim.name, dim.extent) for dim in others], lower_row, upper_row, columns)
+    for_columns(b, point, parallel, name, lanes, rows.emit)

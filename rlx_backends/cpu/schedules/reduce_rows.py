@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from xdsl.ir import Block, SSAValue
 from xdsl.ir import Region as IrRegion
 
+from rlx_backends.cpu.schedules.columns import along
 from rlx_backends.support.kernel_builder import KernelBuilder, Operand
 from rlx_backends.support.regions import Region, Values, block_args
 from rlx_backends.support.row_stages import RowStages, combine_kinds, is_row, merged_elements
@@ -100,50 +101,13 @@ class RowKernel:
             exact = b.facts.divisor(upper - lower) % width == 0
 
             def inner(*carried: SSAValue) -> Sequence[SSAValue]:
-                low, high = b.at(lower), b.at(upper)
+                def vector(count: SSAValue | None, *values: SSAValue) -> Sequence[SSAValue]:
+                    return self._chunk(number, Site(self.point, ((name, width),), (count,)), values)
 
-                def block(is_full: bool, *values: SSAValue) -> Sequence[SSAValue]:
-                    left = None if is_full else b.sub(high, b.at(sym(name)))
-                    return self._chunk(number, Site(self.point, ((name, width),), (left,)), values)
-
-                return self.along(name, low, high, width, exact, block, carried)
+                return along(b, name, b.at(lower), b.at(upper), width, exact, vector, carried)
 
             ends = b.for_all(self.loops[:-1], inner, start)
         self._finish(folds, ends)
-
-    def along(
-        self,
-        name: str,
-        lower: SSAValue,
-        upper: SSAValue,
-        lanes: int,
-        exact: bool,
-        body: Callable[..., Sequence[SSAValue] | None],
-        init: Sequence[SSAValue] = (),
-    ) -> tuple[SSAValue, ...]:
-        """`body(is_full, *carried)` for each vector of [lower, upper), with symbol `name` bound to its first element.
-
-        The last one may not be full.
-        """
-        b = self.b
-        low, high = b.known(lower), b.known(upper)
-        if low is not None and high is not None and high <= low:
-            return tuple(init)
-        if low is not None and high is not None and high - low <= lanes:
-            b.bind(name, lower)
-            return tuple(body(high - low == lanes, *init) or ())
-        end = upper if exact else b.apply(sym("lo") + (sym("hi") - sym("lo")) // lanes * lanes, {"lo": lower, "hi": upper})
-        carried = b.for_dim(name, lower, end, lanes, lambda *values: body(True, *values), init)
-        if exact or (b.known(end) is not None and b.known(end) == high):
-            return carried
-
-        def tail() -> Sequence[SSAValue]:
-            b.bind(name, end)
-            return body(False, *carried) or ()
-
-        if high is not None and b.known(end) is not None:
-            return tuple(tail())
-        return b.when(b.test("slt", end, upper), tail, (lambda: carried) if carried else None)
 
     # -- one vector or point
 
