@@ -5,14 +5,16 @@ from __future__ import annotations
 import math as pymath
 from collections.abc import Callable, Sequence
 
-from xdsl.dialects import math
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.dialects import arith, math
+from xdsl.dialects.utils.fast_math import FastMathFlag
+from xdsl.ir import Attribute, Operation, Region, SSAValue
 
 from rlx_dialects import mir
 from rlx_dialects.dims import DimExpr, const, sym
+from rlx_dialects.lir import FoldOp
 from rlx_dialects.rlx import dtypes
 from rlx_passes.mir_to_lir.lowering import Lowering, RowBuilder, Scalars, product, syms, tensor_of
-from rlx_passes.support.region_builder import RegionBuilder, compute_type
+from rlx_passes.support.region_builder import RegionBuilder, compute_type, scalar_constant
 
 _FOLDS: dict[type[Operation], str] = {
     mir.ReduceSumOp: "add",
@@ -75,6 +77,18 @@ def _widened(b: RowBuilder, row: SSAValue) -> SSAValue:
     return row if compute_type(element) == element else b.each([row], lambda r, v: r.widen(v[0]))
 
 
+def _largest_number(b: RowBuilder, row: SSAValue) -> SSAValue:
+    """The largest element, NaN left out: a softmax need not look for it here, since it comes back in the exponentials."""
+    element = row.type.element_type  # pyright: ignore[reportAttributeAccessIssue]
+    quick = arith.FastMathFlagsAttr([FastMathFlag.NO_NANS])
+    regions: list[Region] = []
+    for _ in range(2):
+        inner = RegionBuilder([element, element])
+        held, given = inner.args
+        regions.append(inner.region(inner.add_op(arith.MaxnumfOp(given, held, quick))))
+    return b.add_op(FoldOp([row], [scalar_constant(-pymath.inf, element)], *regions, [element]))  # pyright: ignore[reportCallIssue]
+
+
 def softmax(low: Lowering, op: Operation) -> None:
     assert isinstance(op, mir.SoftmaxOp)
     kind = tensor_of(op.x)
@@ -85,7 +99,7 @@ def softmax(low: Lowering, op: Operation) -> None:
 
     def body(b: RowBuilder, args: Scalars) -> list[SSAValue]:
         x = _widened(b, args[0])
-        top = b.fold("max", x, -pymath.inf)
+        top = _largest_number(b, x)
         lowest = b.constant(-pymath.inf, top.type)
         # A row of -inf only: subtract 0 instead of -inf, and divide by 1 instead of 0, so that it comes out as zeros.
         shift = b.select(b.compare("eq", top, lowest), b.constant(0.0, top.type), top)
