@@ -124,9 +124,11 @@ class Lowered:
         if self.fixed:
             # The code knows these dims no more; callers still see them, after the dims that are left.
             made["fixed"] = dict(self.fixed)
+            known = {dim["name"] for dim in made["dims"]}  # a dim that an argument carries is still among them
             made["dims"] += [
                 {"name": name, "min": value, "max": value, "multiple_of": 1, "runtime": False, "dim_input": None}
                 for name, value in self.fixed.items()
+                if name not in known
             ]
         return made
 
