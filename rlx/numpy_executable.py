@@ -103,6 +103,10 @@ class NumpyExecutable(Executable):
         derived._adopt(code, arrays, self._signature.fixed)
         return derived
 
+    def _generate(self, fixed: Mapping[str, int]) -> Executable:
+        """There are no kernels: what is fixed is only what the shapes may be."""
+        return self._derive(None, fixed)
+
     def save(self, path: Any, weights: str = "none") -> None:
         raise PackageError("target 'numpy' has no code to save", code="no-code", hint="compile for target 'cpu'")
 

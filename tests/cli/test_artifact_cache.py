@@ -167,3 +167,14 @@ print(sorted(name for name in sys.modules if name.startswith(("rlx_passes.", "rl
         outputs.append(done.stdout.strip())
     assert "rlx_passes.manager" in outputs[0]
     assert outputs[1] == "[]"
+
+
+@pytest.mark.parametrize("target", ["numpy", "cpu"])
+def test_specialize_with_and_without_new_kernels(target: str, work: Work) -> None:
+    executable = rlx.compile(ffn(), target=target, weights=work.weights)
+    for codegen in (True, False):
+        fixed = executable.specialize(codegen=codegen, B=3)
+        assert fixed.fixed_dims == {"B": 3}
+        np.testing.assert_allclose(fixed(work.x), work.expected, rtol=1e-5, atol=1e-6)
+        with pytest.raises(ShapeError):
+            fixed(work.x[:2])

@@ -115,3 +115,15 @@ def test_a_model_from_stdin(work: Work, rlx_cli: Cli, monkeypatch: pytest.Monkey
         done = rlx_cli("compile", "-", "--target", "numpy", "--emit", "hir")
     assert (done.code, done.err) == (0, "")
     assert "hir.linear" in done.out
+
+
+def test_a_forced_schedule(rlx_cli: Cli) -> None:
+    report = rlx_cli("inspect", "ffn.mlir", "--target", "cpu", "--json").json["reports"]["dispatch"]
+    (chosen,) = (item for item in report["items"] if item["program"] == "main")
+    plain = chosen["schedules"][-1].partition(" when ")[0]
+    done = rlx_cli("compile", "ffn.mlir", "--emit", "lir", "--schedules", f"matmul_bias_act={plain}")
+    assert done.code == 0, done.err
+    assert f"schedule = [{plain}]" in done.out
+    bad = rlx_cli("compile", "ffn.mlir", "--emit", "lir", "--schedules", "matmul_bias_act=fast")
+    assert bad.code == 1
+    assert "fast" in bad.err

@@ -42,7 +42,8 @@ def test_inputs_from_an_npz(work: Work, rlx_cli: Cli) -> None:
     np.testing.assert_allclose(np.load("y.npz")["y"], work.expected, rtol=1e-5, atol=1e-6)
 
 
-def test_state_and_dim_inputs(work: Work, rlx_cli: Cli) -> None:
+@pytest.mark.parametrize("target", ["numpy", "cpu"])
+def test_state_and_dim_inputs(target: str, work: Work, rlx_cli: Cli) -> None:
     b = rlx.ModelBuilder("cached")
     S = rlx.Dim("S", 1, 4)
     x = b.input("x", (1, 2, S, 3), "f32")
@@ -55,12 +56,16 @@ def test_state_and_dim_inputs(work: Work, rlx_cli: Cli) -> None:
     start = np.random.default_rng(2).uniform(0.1, 1, (1, 2, 16, 3)).astype(np.float32)
     np.save("k.npy", start)
     for flags, before in (([], np.zeros_like(start)), (["--state", "k=k.npy"], start)):
-        done = rlx_cli("run", "cached.mlir", "--target", "numpy", "--input", "x=x.npy", "--dim-input", "P=5", "-o", "o.npz", *flags)
+        done = rlx_cli("run", "cached.mlir", "--target", target, "--input", "x=x.npy", "--dim-input", "P=5", "-o", "o.npz", *flags)
         assert done.code == 0, done.err
         expected = before.copy()
         expected[:, :, 5:7] = x
         np.testing.assert_array_equal(np.load("o.npz")["state.k"], expected)
-    missing = rlx_cli("run", "cached.mlir", "--target", "numpy", "--input", "x=x.npy")
+    # A dim that an argument carries can be fixed: the argument may then be left out.
+    done = rlx_cli("run", "cached.mlir", "--target", target, "--input", "x=x.npy", "--dim", "P=5", "--dim", "S=2", "-o", "o.npz")
+    assert done.code == 0, done.err
+    np.testing.assert_array_equal(np.load("o.npz")["state.k"][:, :, 5:7], x)
+    missing = rlx_cli("run", "cached.mlir", "--target", target, "--input", "x=x.npy")
     assert missing.code == 1
     assert "dim input 'P' is missing" in missing.err
 

@@ -175,7 +175,8 @@ def _as_text(report: Mapping[str, Any]) -> str:
     fusion = (report.get("reports") or {}).get("fusion")
     if fusion:
         lines.append(f"  fusion       {fusion['ops']} tensor ops run as {sum(fusion['forms'].values())} kernels")
-        lines += [f"  {count:12} x {name}" for name, count in {**fusion["named"], **fusion["forms"]}.items()]
+        lines += [f"  {count:12} x {name}" for name, count in fusion["named"].items()]
+        lines += [f"  {count:12} x {name} in one kernel" for name, count in fusion["forms"].items() if "+" in name]
     for name, value in (report.get("cost") or {}).items():
         lines.append(f"  {name:12} {value}")
     return "\n".join(lines)
