@@ -14,12 +14,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
 
 from rlx._version import __version__
 from rlx.model import parse
 from rlx.options import Options
 from rlx.reports import CostAnalysis, DispatchReport, FusionReport, MemoryPlanReport
 from rlx.universe import get_all_passes
+from rlx_backends.passes.lir_force_schedules import LirForceSchedulesPass
 from rlx_backends.registry import backend
 from rlx_backends.support.manifest import build_manifest
 from rlx_backends.support.plan_function import guards
@@ -28,7 +30,7 @@ from rlx_frontends.model import Model
 from rlx_passes.manager import PassManager
 from rlx_passes.mir.mir_specialize import MirSpecializePass
 from rlx_passes.support.printing import as_text
-from rlx_runtime.errors import LowerError, PackageError
+from rlx_runtime.errors import LowerError, PackageError, TargetError
 
 if TYPE_CHECKING:
     from rlx_runtime import Artifact, Executable
@@ -198,7 +200,7 @@ def generate(executable: Executable, dims: Mapping[str, int]) -> Artifact:
 
 def pipeline_of(target: str, options: Options) -> str:
     """The pipeline text for a target: its named pipeline with the options that differ from their defaults."""
-    arguments = {"numerics": options.numerics, "boundary": options.boundary, "effort": options.plan_effort}
+    arguments = {"boundary": options.boundary, "effort": options.plan_effort}
     if target != "numpy":
         arguments |= {"cpu": options.cpu, "features": options.features}
     given = [f'{key}="{value}"' for key, value in arguments.items() if value not in ("", "default", "external")]
@@ -221,6 +223,8 @@ def lower(
         LowerError: an op has no kernel form on this target.
     """
     options = options or Options()
+    if options.precision != "f32":
+        raise TargetError(f"target '{target}' computes f32 in f32, not in {options.precision}", code="precision")
     backend(target).target(options.machine(target))
     modules: dict[str, ModuleOp] = {"hir": model.module}
     module = model.module.clone()
@@ -232,9 +236,14 @@ def lower(
             modules[step.stage.name] = current if step is manager.steps[-1] else current.clone()
 
     manager = PassManager(pipeline_of(target, options), available=get_all_passes(), dump=dump, after_pass=keep)
+    given: dict[str, ModulePass] = {}
     if dims:
-        bind = MirSpecializePass.of(**dims)
-        manager.steps = tuple(replace(s, run=bind) if s.name == bind.name else s for s in manager.steps)
+        given[MirSpecializePass.name] = MirSpecializePass.of(**dims)
+    if options.schedules:
+        forced = tuple(f"{label}={schedule}" for label, schedule in options.schedules)
+        given[LirForceSchedulesPass.name] = LirForceSchedulesPass(forced)
+    # The named pipelines hold these passes without arguments, which do nothing.
+    manager.steps = tuple(replace(step, run=given.get(step.name, step.run)) for step in manager.steps)
     manager.run(module)
     return Lowered(model, target, options, modules, dict(dims or {}))
 

@@ -82,6 +82,7 @@ _LIR = Stage(
         "lir-fuse-forms",
         "lir-coalesce-copies",
         "lir-boundary-to-arena",
+        "lir-force-schedules",
         "lir-select-schedules{program=main}",
         "lir-pack-parameters",
         # What packing added to @prepare joins what was there, then gets schedules of its own.

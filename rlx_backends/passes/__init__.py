@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rlx_passes import PassFactory, pass_factories
 
-NAMES = ("lir-select-schedules", "lir-pack-parameters", "convert-lir-to-kernel")
+NAMES = ("lir-force-schedules", "lir-select-schedules", "lir-pack-parameters", "convert-lir-to-kernel")
 """In the order a pipeline runs them."""
 
 

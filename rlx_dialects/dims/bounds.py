@@ -268,7 +268,7 @@ class Bounds:
 
 
     def _quotients(self, x: DimExpr, d: DimExpr, sign: int) -> Iterator[DimExpr]:
-        """What x floordiv d is at most (sign < 0) or at least: with a symbol of x at its symbolic bound, where that divides out."""
+        """What x floordiv d is at most (sign < 0) or at least: a symbol of x at its symbolic bound, where that divides out."""
         for name in sorted(x.symbols):
             factor = x.coefficient(name)
             side = 0 if factor is None else self._sign(factor) * sign
