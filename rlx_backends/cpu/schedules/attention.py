@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import IntegerAttr, i64
 
 from rlx_backends.base import Pack, Scratch
 from rlx_backends.cpu.schedules import attention_blocks
+from rlx_backends.cpu.schedules.attention_softmax import ROWS, score_stride
 from rlx_backends.support.kernel_builder import KernelBuilder
 from rlx_backends.support.spaces import int_param
 from rlx_dialects.dims import DimExpr, ceildiv, const
@@ -50,7 +51,7 @@ def scratch(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> 
     chunk = int_param(schedule, "chunk")
     square = attention_blocks.SQUARE
     depth: DimExpr = ceildiv(form.group("dot")[0].dim, square) * square
-    needs = [Scratch(depth * chunk, kind), Scratch(const(attention_blocks.ROWS * chunk), kind)]
+    needs = [Scratch(depth * chunk, kind), Scratch(const(ROWS * score_stride(chunk)), kind)]
     if int_param(schedule, "several"):
         queries = form.group("parallel")[-1].dim
         needs += [Scratch(queries * form.group("value")[0].dim, kind), Scratch(queries, kind), Scratch(queries, kind)]
