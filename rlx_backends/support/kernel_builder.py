@@ -1,8 +1,8 @@
 """Building the kernel function of one form: its arguments, loops over iteration dims, hoisted index arithmetic.
 
-The function takes one pointer for each operand in the order ins, extra, outs, scratch (scratch that is per thread arrives already at this thread's
-part), then one `index` for each symbol of the program that the form uses, sorted by name, and, if the form can fault, the `index` number of its
-schedule item.
+The function takes one pointer for each operand in the order ins, extra, outs, scratch (scratch that is per thread arrives
+already at this thread's part), then one `index` for each symbol of the program that the form uses, sorted by name, and, if
+the form can fault, the `index` number of its schedule item.
 """
 
 from __future__ import annotations
@@ -73,11 +73,11 @@ def can_fault(form: FormOp) -> bool:
 
 
 class KernelBuilder(builder.KernelBuilder):
-    """Writes the `kernel.func` of `form` under `schedule`. `facts` are those of the program; the iteration dims are added here. `scratch` is what the
-    schedule asked for.
+    """Writes the `kernel.func` of `form` under `schedule`. `facts` are those of the program; the iteration dims are added
+    here. `scratch` is what the schedule asked for.
 
-    `env` binds symbols (of the program, of iteration dims, of loops) to index values; `at` computes expressions over them, each part in the outermost
-    loop that allows it.
+    `env` binds symbols (of the program, of iteration dims, of loops) to index values; `at` computes expressions over them,
+    each part in the outermost loop that allows it.
     """
 
     def __init__(

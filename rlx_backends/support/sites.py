@@ -1,7 +1,7 @@
 """Where a piece of vector code stands: which loop symbol runs along the lanes, and how operands are loaded and stored there.
 
-A `Site` says what the iteration dims are, as expressions over loop symbols, and which symbols are spread over lanes: none (scalar code), one (a vector)
-or two (a register tile, rows then columns). Values that do not depend on the lanes stay scalar.
+A `Site` says what the iteration dims are, as expressions over loop symbols, and which symbols are spread over lanes: none
+(scalar code), one (a vector) or two (a register tile, rows then columns). Values that do not depend on the lanes stay scalar.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def full(b: KernelBuilder, value: SSAValue, site: Site) -> SSAValue:
     return b.broadcast(value, site.shape) if site.lanes and not shape_of(value.type) else value
 
 
-def guard(b: KernelBuilder, indices: Sequence[DimExpr], dims: Sequence[DimExpr], site: Site) -> tuple[SSAValue | None, SSAValue | None]:
+def guard(
+    b: KernelBuilder, indices: Sequence[DimExpr], dims: Sequence[DimExpr], site: Site
+) -> tuple[SSAValue | None, SSAValue | None]:
     """(scalar condition, mask) under which `indices`, over loop symbols, lie in a shape; None for what is always so."""
     condition: SSAValue | None = None
     mask: SSAValue | None = None

@@ -23,7 +23,9 @@ TYPICAL_EXTENT = 256
 
 @dataclass(frozen=True)
 class Dim:
-    """A loop over one iteration dim, or over several that lie in memory as one: `name` is the innermost of them, the others stay 0."""
+    """A loop over one iteration dim, or over several that lie in memory as one: `name` is the innermost of them, the
+    others stay 0.
+    """
 
     name: str
     extent: DimExpr
@@ -60,9 +62,13 @@ class Space:
         return offset.coefficient(name)
 
     def collapse(self, names: Sequence[str], operands: Iterable[int] | None = None) -> list[Dim]:
-        """`names`, outermost first, with neighbours joined wherever every operand (of `operands`) passes from one to the next without a jump."""
+        """`names`, outermost first, with neighbours joined wherever every operand (of `operands`) passes from one to
+        the next without a jump.
+        """
         of = list(range(len(self.offsets))) if operands is None else list(operands)
-        dims = [Dim(name, self.extents[name], (name,)) for name in names if self.facts.prove_eq(self.extents[name], 1) is not True]
+        dims = [
+            Dim(name, self.extents[name], (name,)) for name in names if self.facts.prove_eq(self.extents[name], 1) is not True
+        ]
         joined: list[Dim] = []
         for dim in dims:
             last = joined[-1] if joined else None
@@ -127,7 +133,11 @@ class Space:
             # Accumulators, scores, carries and the arguments of nested regions vary with everything.
             found[arg] = self.form.in_accesses[position].symbols if takes_ins else frozenset(self.extents)
         for op in block.ops:
-            used = frozenset[str]().union(*(found.get(v, frozenset(self.extents)) for v in op.operands)) if op.operands else frozenset()
+            used = (
+                frozenset[str]().union(*(found.get(v, frozenset(self.extents)) for v in op.operands))
+                if op.operands
+                else frozenset()
+            )
             if isinstance(op, IndexOp):
                 used = op.expr.data.symbols
             if isinstance(op, EachOp | FoldOp):

@@ -1,8 +1,9 @@
 """Schedule of `lir.attention`: `blocked`.
 
-A task is a run of queries of one head. The keys of the head are transposed into per-thread scratch, a chunk of up to 512 at a time; scores of a tile of
-queries go to scratch that stays in the first-level cache, are turned into weights row by row, and weight the values straight from where they lie.
-With one chunk the result is divided by the sum of the weights as it is stored; with several, running maxima, sums and results are kept in scratch.
+A task is a run of queries of one head. The keys of the head are transposed into per-thread scratch, a chunk of up to 512 at a
+time; scores of a tile of queries go to scratch that stays in the first-level cache, are turned into weights row by row, and
+weight the values straight from where they lie. With one chunk the result is divided by the sum of the weights as it is
+stored; with several, running maxima, sums and results are kept in scratch.
 """
 
 from __future__ import annotations

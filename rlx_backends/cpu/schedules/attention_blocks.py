@@ -93,7 +93,9 @@ class _Attention:
 
         def columns() -> None:
             self._set_mask()
-            b.store(b.splat(0.0, self.kind, (self.width,)), results, b.at(sym(ROW) * self.columns + sym(PANEL)), mask=self.column_mask)
+            b.store(
+                b.splat(0.0, self.kind, (self.width,)), results, b.at(sym(ROW) * self.columns + sym(PANEL)), mask=self.column_mask
+            )
 
         b.for_dim(PANEL, 0, b.at(self.columns), self.width, columns)
 
@@ -109,6 +111,7 @@ class _Attention:
         key = sym(self.key) - sym(CHUNK)
         place = key // self.width * (self.padded_depth * self.width) + sym(self.dot) * self.width + key % self.width
         if steps is None or steps[1] != 1:
+
             def vector() -> None:
                 here = Site({}, ((self.key, self.width),), (b.sub(end, b.index(b.env[self.key])),))
                 value = self._converted(load(b, operand, here))
@@ -282,4 +285,3 @@ class _Attention:
             self._store_scaled(tile, rows)
 
         b.for_dim(PANEL, 0, b.at(self.columns), self.width, columns)
-

@@ -1,7 +1,8 @@
 """Softmax of a tile of attention scores in scratch: maxima, then weights 2^((score − top)·log₂e) and their sums.
 
-Four queries at a time where they see the same keys: their chains of operations fill each other's latencies, and what the score region computes from keys
-alone is computed once for all. Queries with bounds of their own, or regions that look up values, go one by one.
+Four queries at a time where they see the same keys: their chains of operations fill each other's latencies, and what the
+score region computes from keys alone is computed once for all. Queries with bounds of their own, or regions that look up
+values, go one by one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math as pymath
 from collections.abc import Sequence
 
 from xdsl.dialects import arith, math
+from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import SSAValue
 
 from rlx_backends.cpu.schedules.tiles import PANEL, ROW
@@ -28,7 +30,7 @@ GROUP = 4
 CHUNK = "tile.chunk"
 """Symbol of the first key of the chunk."""
 LOG2_E = pymath.log2(pymath.e)
-NO_NANS = arith.FastMathFlagsAttr([arith.FastMathFlag.NO_NANS])
+NO_NANS = arith.FastMathFlagsAttr([FastMathFlag.NO_NANS])
 
 
 def score_stride(chunk: int) -> int:
@@ -37,7 +39,9 @@ def score_stride(chunk: int) -> int:
 
 
 class Softmax:
-    """`factors` receive what each row of the tile is to be multiplied by: with one chunk 1 / sum, with several the shrinking of what came before."""
+    """`factors` receive what each row of the tile is to be multiplied by: with one chunk 1 / sum, with several the
+    shrinking of what came before.
+    """
 
     def __init__(
         self,
@@ -98,9 +102,7 @@ class Softmax:
         """A number per row in all columns."""
         return self.b.broadcast(values, shape, "column" if len(shape) == 2 else None)
 
-    def _group(
-        self, i: SSAValue, row: SSAValue, shape: tuple[int, ...], size: SSAValue, low: SSAValue, high: SSAValue
-    ) -> None:
+    def _group(self, i: SSAValue, row: SSAValue, shape: tuple[int, ...], size: SSAValue, low: SSAValue, high: SSAValue) -> None:
         b = self.b
         b.bind(ROW, b.add(row, i))
         base = b.mul(i, self.stride)

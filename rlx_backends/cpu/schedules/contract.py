@@ -1,7 +1,7 @@
 """Schedules of `lir.contract`.
 
-* `packed`: register tiles of MR rows × NR columns; weights lie as `[N/NR][K][NR]`. Panels are the outer loop, so each weight comes from memory once; every
-  row tile asks for its share of the next panel. Any K and N: the packed layout pads N.
+* `packed`: register tiles of MR rows × NR columns; weights lie as `[N/NR][K][NR]`. Panels are the outer loop, so each weight
+  comes from memory once; every row tile asks for its share of the next panel. Any K and N: the packed layout pads N.
 * `skinny`: the same layout for at most four rows: the weights stream by.
 * `plain`: the same tiles where no operand is a weight.
 * `general`: correct for every contract: points in turn, vectors along the last reduce dim.
@@ -145,5 +145,3 @@ def lower(kernel: KernelBuilder, form: FormOp, schedule: ScheduleAttr) -> None:
         contract_tile.lower(kernel, form, schedule)
     else:
         contract_general.lower(kernel, form)
-
-

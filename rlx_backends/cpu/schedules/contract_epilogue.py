@@ -1,6 +1,7 @@
 """The end of a register tile: epilogue and stores.
 
-Short epilogues work on the tile in registers. Others would spill it: the tile goes to the stack (first-level cache) and is finished row by row.
+Short epilogues work on the tile in registers. Others would spill it: the tile goes to the stack (first-level cache) and is
+finished row by row.
 """
 
 from __future__ import annotations
@@ -29,9 +30,7 @@ _CHEAP = (
 class Epilogue:
     """Finishes tiles of up to `tile` rows × columns."""
 
-    def __init__(
-        self, b: KernelBuilder, form: ContractOp, point: Mapping[str, DimExpr], tile: tuple[int, int], columns: DimExpr
-    ):
+    def __init__(self, b: KernelBuilder, form: ContractOp, point: Mapping[str, DimExpr], tile: tuple[int, int], columns: DimExpr):
         self.b = b
         self.block = form.epilogue.block
         self.point = point

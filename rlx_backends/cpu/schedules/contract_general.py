@@ -69,4 +69,3 @@ def lower(kernel: KernelBuilder, form: ContractOp) -> None:
 
     lower_point, upper_point = b.partition(b.at(total(extent for _, extent in points)))
     b.for_points(points, lower_point, upper_point, point)
-

@@ -1,7 +1,9 @@
-"""What a product looks like to the CPU: which dims are rows, columns and batch of a register tile, and how each factor reaches it.
+"""What a product looks like to the CPU: which dims are rows, columns and batch of a register tile, and how each factor
+reaches it.
 
-Of a pair `a · b` one factor varies with the columns (the vector dim), the other with the rows. A factor is read where it lies (`direct`) if that is one
-vector or one column of scalars at each k; otherwise it is evaluated into scratch first: columns by panels `[K][NR]`, rows by blocks `[rows][K]`.
+Of a pair `a · b` one factor varies with the columns (the vector dim), the other with the rows. A factor is read where it lies
+(`direct`) if that is one vector or one column of scalars at each k; otherwise it is evaluated into scratch first: columns by
+panels `[K][NR]`, rows by blocks `[rows][K]`.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ class Factor:
 
 @dataclass(frozen=True)
 class ContractPlan:
-    """Names of the parallel dims by role (several are one dim in row-major order), and the pairs of factors (row side, column side)."""
+    """Names of the parallel dims by role (several are one dim in row-major order), and the pairs of factors (row side,
+    column side).
+    """
 
     batch: tuple[str, ...]
     rows: tuple[str, ...]
@@ -101,9 +105,7 @@ def plan_of(form: ContractOp, facts: Facts) -> ContractPlan | None:
         return None
     columns = max(candidates, key=column_score)
     oriented = [(a, b) if on(b, columns) else (b, a) for a, b in pairs]
-    possible = [
-        dim for dim in dims if dim is not columns and all(on(a, dim) and not on(b, dim) for a, b in oriented)
-    ]
+    possible = [dim for dim in dims if dim is not columns and all(on(a, dim) and not on(b, dim) for a, b in oriented)]
     rows = max(possible, key=lambda dim: space.size(dim.extent), default=None)
     batch = tuple(name for dim in dims if dim is not columns and dim is not rows for name in dim.members)
     row_names = rows.members if rows else ()
@@ -170,7 +172,9 @@ def _factor(
 
 
 def tile_of(form: ContractOp, plan: ContractPlan, target: Any, facts: Facts) -> tuple[int, int]:
-    """(MR, NR): two native vectors of columns shared by the accumulators, rows that fill the registers and divide a static row count."""
+    """(MR, NR): two native vectors of columns shared by the accumulators, rows that fill the registers and divide a
+    static row count.
+    """
     element = plan.pairs[0][0].value.type
     lanes = target.vector_bits // 8 // byte_size(element)
     columns = max(2 * lanes // len(plan.pairs), lanes)

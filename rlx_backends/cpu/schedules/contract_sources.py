@@ -77,7 +77,9 @@ def write_panel(
     width: int,
     columns: DimExpr,
 ) -> None:
-    """`scratch[k][column] = factor(k, column)` for the columns of the panel; columns beyond the last are zero or whatever the prologue makes of zero."""
+    """`scratch[k][column] = factor(k, column)` for the columns of the panel; columns beyond the last are zero or
+    whatever the prologue makes of zero.
+    """
     names = reduce_names(form)
     count = None if b.facts.divisor(columns) % width == 0 else b.at(columns - sym(PANEL) * width)
     if _write_transposed(b, form, region, factor, elements, point, scratch, width, count):

@@ -1,7 +1,8 @@
 """`lir.contract` by register tiles: MR rows × NR columns of every accumulator stay in registers over all of k.
 
-Loops, outermost first: batch, blocks of rows (only where rows go through scratch), panels of NR columns, tiles of MR rows, k. A thread has a rectangle of
-(batch, row tile) × panel. Each element is one sum over k in order, whatever the tile, so results do not depend on the team.
+Loops, outermost first: batch, blocks of rows (only where rows go through scratch), panels of NR columns, tiles of MR rows, k.
+A thread has a rectangle of (batch, row tile) × panel. Each element is one sum over k in order, whatever the tile, so results
+do not depend on the team.
 """
 
 from __future__ import annotations
@@ -98,11 +99,13 @@ class _Tiles:
         return point
 
     def _source(self, factor: Factor) -> Source:
-        along, size = (COLUMN, self.width) if factor.along_columns else (ROW, self.height)
+        along = COLUMN if factor.along_columns else ROW
         if factor.direct:
             point = {**self.point, **unravel(sym(DEPTH), self.form, reduce_names(self.form))}
             operands = {arg: operand for arg, operand in self.elements.items() if operand.number in factor.operands}
-            return direct_source(self.b, self.region, factor.value, operands, point, along, self._mask if factor.along_columns else None)
+            return direct_source(
+                self.b, self.region, factor.value, operands, point, along, self._mask if factor.along_columns else None
+            )
         if factor.along_columns:
             return plain_source(self.b, self.scratch[factor], sym(DEPTH) * self.width + sym(COLUMN), along)
         return plain_source(self.b, self.scratch[factor], (sym(ROW) - sym(BLOCK)) * self.stride + sym(DEPTH), along)
@@ -152,7 +155,9 @@ class _Tiles:
             start = b.index(b.env[BLOCK])
             end = b.minimum(b.add(start, height), upper)
             for factor in self.plan.copied_rows:
-                write_rows(b, self.form, self.region, factor, self.elements, self.point, self.scratch[factor], self.stride, start, end)
+                write_rows(
+                    b, self.form, self.region, factor, self.elements, self.point, self.scratch[factor], self.stride, start, end
+                )
             self._panels(start, end, panel_from, panel_to)
 
         b.for_dim(BLOCK, lower, upper, height, block)
@@ -171,7 +176,9 @@ class _Tiles:
             if not exact:
                 self.column_mask = b.mask([b.at(self.columns - sym(PANEL) * self.width)], (self.width,))
             for factor in self.plan.panels:
-                write_panel(b, self.form, self.region, factor, self.elements, self.point, self.scratch[factor], self.width, self.columns)
+                write_panel(
+                    b, self.form, self.region, factor, self.elements, self.point, self.scratch[factor], self.width, self.columns
+                )
             sizes = row_tiles(self.height) if self.plan.rows else (1,)
             b.for_tiles(lower, upper, sizes, lambda row, size: self._tile(row, size, lower))
 
@@ -197,7 +204,9 @@ class _Tiles:
             now = list(sums)
             loaded = {factor: self.sources[factor].begin() for factor in self.plan.factors}
             for u in range(unroll):
-                values = {f: self.sources[f].value(loaded[f], u, self.width if f.along_columns else size) for f in self.plan.factors}
+                values = {
+                    f: self.sources[f].value(loaded[f], u, self.width if f.along_columns else size) for f in self.plan.factors
+                }
                 for number, (left, right) in enumerate(self.plan.pairs):
                     at = number * spread + u % spread
                     now[at] = self._multiply(values[left], values[right], now[at])

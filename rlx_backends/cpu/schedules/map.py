@@ -1,7 +1,7 @@
 """Schedules of `lir.map`.
 
-`vector`: one dim runs along vectors, chosen so that results are written contiguously and most operands read so; all other dims are rows. Neighbouring
-dims that lie in memory as one are one loop. The team shares a rows × columns rectangle.
+`vector`: one dim runs along vectors, chosen so that results are written contiguously and most operands read so; all other
+dims are rows. Neighbouring dims that lie in memory as one are one loop. The team shares a rows × columns rectangle.
 """
 
 from __future__ import annotations

@@ -28,7 +28,9 @@ Mask = Callable[[], "SSAValue | None"]
 
 @dataclass(frozen=True)
 class Source:
-    """`begin()` at the first place of an unrolled step, then `value(pointers, u, size)` for each place after it: a vector of `size`."""
+    """`begin()` at the first place of an unrolled step, then `value(pointers, u, size)` for each place after it: a
+    vector of `size`.
+    """
 
     begin: Callable[[], Pointers]
     value: Callable[[Pointers, int, int], SSAValue]
@@ -49,7 +51,9 @@ def direct_source(
 ) -> Source:
     """`wanted`, a value of the region, from loads of its operands at every place; unpadded operands are loaded under the mask."""
     streams = {
-        arg: Stream(b, operand.pointer, b.offset_of(operand, point), along, None if isinstance(operand.kind.layout, LayoutAttr) else mask)
+        arg: Stream(
+            b, operand.pointer, b.offset_of(operand, point), along, None if isinstance(operand.kind.layout, LayoutAttr) else mask
+        )
         for arg, operand in operands.items()
     }
 

@@ -290,12 +290,16 @@ def compare(name: str, values: np.ndarray, wanted: np.ndarray, rtol: float, nati
     if values.size == 0:
         return
     if values.dtype.kind in "iub":
-        np.testing.assert_array_equal(values.astype(np.int64), np.asarray(wanted).astype(np.int64), err_msg=f"{name}\n{native.ir}")
+        np.testing.assert_array_equal(
+            values.astype(np.int64), np.asarray(wanted).astype(np.int64), err_msg=f"{name}\n{native.ir}"
+        )
         return
     got, want = values.astype(np.float64), np.asarray(wanted).astype(np.float64)
     finite = np.isfinite(want)
     scale = np.abs(want[finite]).max(initial=1e-30)
-    same = np.where(finite, np.abs(np.where(finite, got - want, 0)) <= rtol * scale, (got == want) | (np.isnan(got) & np.isnan(want)))
+    same = np.where(
+        finite, np.abs(np.where(finite, got - want, 0)) <= rtol * scale, (got == want) | (np.isnan(got) & np.isnan(want))
+    )
     if not same.all():
         where = np.argwhere(~same)
         raise AssertionError(

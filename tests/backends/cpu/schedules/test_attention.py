@@ -45,7 +45,11 @@ def attention(
     group = heads // shared
 
     def buffer(sequence: str, h: int, last: int) -> str:
-        return f"!lir.buffer<B x {sequence} x {h} x {last} x {dtype}>" if layout == "bshd" else f"!lir.buffer<B x {h} x {sequence} x {last} x {dtype}>"
+        return (
+            f"!lir.buffer<B x {sequence} x {h} x {last} x {dtype}>"
+            if layout == "bshd"
+            else f"!lir.buffer<B x {h} x {sequence} x {last} x {dtype}>"
+        )
 
     def place(sequence: str, h: str, last: str) -> str:
         return f"b, {sequence}, {h}, {last}" if layout == "bshd" else f"b, {h}, {sequence}, {last}"
@@ -73,7 +77,18 @@ def attention(
     )
 
 
-def arrays(b: int, q: int, k: int, heads: int, shared: int, d: int, e: int, layout: str = "bshd", dtype: str = "f32", cache: int | None = None):
+def arrays(
+    b: int,
+    q: int,
+    k: int,
+    heads: int,
+    shared: int,
+    d: int,
+    e: int,
+    layout: str = "bshd",
+    dtype: str = "f32",
+    cache: int | None = None,
+):
     def shape(sequence: int, h: int, last: int) -> tuple[int, ...]:
         return (b, sequence, h, last) if layout == "bshd" else (b, h, sequence, last)
 
@@ -141,7 +156,12 @@ def test_bias_and_bounds(k: int) -> None:
 @pytest.mark.parametrize("dtype", ["bf16", "f16"])
 def test_half_precision(dtype: str) -> None:
     text = attention(2, 2, 20, 20, dtype=dtype)
-    check(text, arrays(2, 11, 37, 2, 2, 20, 20, dtype=dtype), {"B": 2, "Q": 11, "K": 37, "P": 0}, rtol=5e-3 if dtype == "bf16" else 1e-3)
+    check(
+        text,
+        arrays(2, 11, 37, 2, 2, 20, 20, dtype=dtype),
+        {"B": 2, "Q": 11, "K": 37, "P": 0},
+        rtol=5e-3 if dtype == "bf16" else 1e-3,
+    )
 
 
 def test_scores_in_f64() -> None:
