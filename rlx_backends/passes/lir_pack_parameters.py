@@ -210,9 +210,15 @@ def _emit_packing(
 
 
 def drop_unused_parameters(packing: Packing) -> None:
-    """Leaves of `@main` nobody reads any more go; what `@prepare` made for them only becomes a temporary."""
+    """Leaves of `@main` that nobody reads since packing go; what `@prepare` made for them only becomes a temporary.
+
+    A parameter that nothing ever read stays: callers bind it under its name.
+    """
+    prepared = {op.sym_name.data for op in packing.prepare.block.ops if isinstance(op, ParamOp)} if packing.prepare else set()
     for op in list(reversed(list(packing.main.block.ops))):
-        if isinstance(op, ViewOp | ParamOp | PackedOp) and not op.results[0].uses:
+        if op.results and op.results[0].uses:
+            continue
+        if isinstance(op, ViewOp | PackedOp) or (isinstance(op, ParamOp) and op.sym_name.data in prepared):
             packing.main.block.erase_op(op)
     if packing.prepare is None:
         return

@@ -12,11 +12,8 @@ Tolerances, relative to the largest magnitude of a result (or 1):
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,38 +24,15 @@ import rlx
 from rlx.universe import get_all_passes
 from rlx_passes.manager import PassManager
 from tests.differential.arguments import assert_bits, assert_close, epsilon, is_lir, random_arguments, random_dims, run_module
-from tests.differential.random_graphs import FAMILIES, random_model
+from tests.differential.models import GRAPHS, MODELS
+from tests.differential.random_graphs import random_model
 from tests.differential.shrink import run_checked
 
-GRAPHS = int(os.environ.get("RLX_FUZZ_GRAPHS", "60"))
 EXACT_TOLERANCE = 1e-11
 EPSILONS = 64
 ROUND_NUMBERS = ("mir-canonicalize", "convert-mir-to-lir")
 CHANGE_STRIDES = ("lir-fuse-forms", "lir-pack-parameters")
 PIPELINES = ("numpy-default", "cpu-default")
-CPU_FAMILIES = tuple(family for family in FAMILIES if family not in ("attention", "block"))
-"""What target "cpu" has schedules for."""
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-BERT = {
-    "vocab_size": 3, "hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 17,
-    "max_position_embeddings": 23,
-}  # fmt: skip
-LLAMA = {
-    "vocab_size": 3, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 6, "num_key_value_heads": 2,
-    "intermediate_size": 17, "max_position_embeddings": 31,
-}  # fmt: skip
-GPT2 = {"vocab_size": 3, "n_embd": 12, "n_layer": 1, "n_head": 3, "n_positions": 19}
-
-MODELS: dict[str, Callable[[], rlx.Model]] = {
-    "bert": lambda: rlx.models.bert(BERT, sentence_embedding=True),
-    "bert-fusable": lambda: rlx.models.bert(BERT, policy="fusable"),
-    "llama": lambda: rlx.models.llama(LLAMA),
-    "llama-fusable": lambda: rlx.models.llama(LLAMA | {"sliding_window": 4}, policy="fusable", last_logits=True),
-    "llama-bf16": lambda: rlx.models.llama(LLAMA | {"num_hidden_layers": 1}, dtype="bf16"),
-    "llama-f64": lambda: rlx.models.llama(LLAMA, dtype="f64"),
-    "gpt2": lambda: rlx.models.gpt2(GPT2),
-    "llama_tiny.mlir": lambda: rlx.parse((EXAMPLES / "llama_tiny.mlir").read_text(encoding="utf-8"), "llama_tiny.mlir"),
-}
 
 
 def level(module: ModuleOp) -> str:
@@ -112,13 +86,13 @@ def check_pipeline(model: rlx.Model, pipeline: str, seed: int) -> None:
     manager.run(model.module.clone())
 
 
+@pytest.mark.parametrize("pipeline", PIPELINES)
 @pytest.mark.parametrize("name", MODELS)
-def test_models(name: str) -> None:
-    run_checked(MODELS[name](), lambda model: check_pipeline(model, "numpy-default", 5))
+def test_models(name: str, pipeline: str) -> None:
+    run_checked(MODELS[name](), lambda model: check_pipeline(model, pipeline, 5))
 
 
 @pytest.mark.parametrize("seed", range(GRAPHS))
 def test_random_graphs(seed: int) -> None:
     for pipeline in PIPELINES:
-        model = random_model(seed, CPU_FAMILIES if pipeline == "cpu-default" else FAMILIES)
-        run_checked(model, lambda model, pipeline=pipeline: check_pipeline(model, pipeline, seed))
+        run_checked(random_model(seed), lambda model, pipeline=pipeline: check_pipeline(model, pipeline, seed))

@@ -19,9 +19,9 @@ from rlx_passes.support.locations import parse_module
 from rlx_passes.support.printing import as_text
 from rlx_passes.support.verify import verify_module
 from rlx_runtime.errors import Error
+from tests.differential.models import GRAPHS, MODELS
 from tests.differential.random_graphs import random_model
 from tests.differential.shrink import run_checked
-from tests.differential.test_passes import CPU_FAMILIES, GRAPHS, MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(path for folder in ("tests", "examples") for path in (ROOT / folder).rglob("*.mlir"))
@@ -54,12 +54,12 @@ def check_levels(model: rlx.Model, pipeline: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_models(name: str) -> None:
-    run_checked(MODELS[name](), lambda model: check_levels(model, "numpy-default"))
+    run_checked(MODELS[name](), lambda model: check_levels(model, "cpu-default"))
 
 
 @pytest.mark.parametrize("seed", range(-(-GRAPHS // 5)))
 def test_random_graphs(seed: int) -> None:
-    model = random_model(seed, CPU_FAMILIES)
+    model = random_model(seed)
     run_checked(model, lambda model: check_levels(model, "cpu-default"))
 
 

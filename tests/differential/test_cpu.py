@@ -1,0 +1,48 @@
+"""Target "cpu" computes what NumPy does: random graphs and small published models.
+
+Each is compiled once for all shapes and called with three random combinations of its dims, by teams of two and of one (the same
+bits), with outputs and arena poisoned before, and once with code specialized for the first combination. Results may be off by
+64 epsilons of the narrowest float of the model plus 8 times the error of NumPy in the declared types, against float64, relative to the
+largest magnitude. Target "numpy" is held to the same.
+
+`RLX_FUZZ_GRAPHS` sets the number of random graphs (default 60); half of them come here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import rlx
+from tests.differential.arguments import epsilon, random_arguments, random_dims, run_module
+from tests.differential.models import GRAPHS, MODELS
+from tests.differential.native import call, check_native, close, tolerances
+from tests.differential.random_graphs import random_model
+from tests.differential.shrink import run_checked
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models(name: str) -> None:
+    run_checked(MODELS[name](), lambda model: check_native(model, 11))
+
+
+@pytest.mark.parametrize("seed", range(-(-GRAPHS // 2)))
+def test_random_graphs(seed: int) -> None:
+    run_checked(random_model(seed), lambda model: check_native(model, seed))
+
+
+@pytest.mark.parametrize("seed", range(0, GRAPHS, 6))
+def test_target_numpy(seed: int) -> None:
+    """The same graphs through the API on target "numpy"."""
+
+    def check(model: rlx.Model) -> None:
+        rng = np.random.default_rng(seed)
+        executable = rlx.compile(model, "numpy")
+        for _ in range(2):
+            dims = random_dims(model, rng)
+            arguments = random_arguments(model, dims, rng)
+            exact, declared = (run_module(model.module, arguments, dims, exact=exact) for exact in (True, False))
+            found = call(executable, arguments, dims, model)
+            close(found, declared, exact, tolerances(declared, exact, epsilon(model)), f"target numpy, {dims}")
+
+    run_checked(random_model(seed), check)
