@@ -7,29 +7,16 @@ difference between two ways to run a model beyond the error of its arithmetic is
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from xdsl.ir import SSAValue
-
 import rlx
 from rlx_frontends.builder import Value
+from tests.differential.graph import FLOATS, LIMIT, SIZES, WIDTH, Graph, NotApplicableError, broadcasts, most, same, same_but
 
-SIZES = (1, 3, 7, 17)
-"""Static extents; products of them and 6, 8 appear too where a shape needs factors."""
 CAPACITY = 24
+"""Rows of a key/value cache."""
 FAMILIES = ("elementwise", "logic", "movement", "reduction", "norm", "product", "lookup", "attention", "block")
-LIMIT = 24.0
-"""Magnitudes beyond this are scaled down."""
-WIDTH = 1.25
-"""The largest magnitude of float inputs and params; see `tests.differential.arguments`."""
-
-FLOATS = ("f64", "f32", "f16", "bf16")
-
-
-class NotApplicableError(Exception):
-    """The chosen kind of op has no operands in this graph."""
 
 
 def random_model(seed: int, families: Sequence[str] = FAMILIES, length: int | None = None, dtype: str | None = None) -> rlx.Model:
@@ -37,20 +24,9 @@ def random_model(seed: int, families: Sequence[str] = FAMILIES, length: int | No
     return _Graph(seed, families, dtype).grow(length).finish()
 
 
-class _Graph:
+class _Graph(Graph):
     def __init__(self, seed: int, families: Sequence[str], dtype: str | None) -> None:
-        self.rng = random.Random(seed)
-        self.b = rlx.ModelBuilder(f"random_{seed}", policy=self.rng.choice(("direct", "fusable")))
-        self.dtype = dtype or self.rng.choices(("f32", "f64", "bf16", "f16"), (78, 8, 8, 6))[0]
-        self.families = families
-        self.pool: list[Value] = []
-        self.bounds: dict[SSAValue, float] = {}
-        self.plain: set[SSAValue] = set()
-        """Values that equal elements of the inputs in every way to run the model."""
-        self.leaves = 0
-        self.B, self.S, self.T = rlx.Dim("B", 1, 4), rlx.Dim("S", 1, 40), rlx.Dim("T", 1, 20)
-        self.past: rlx.Dim | None = None
-        self.width = self.rng.choice((*SIZES, 6, 8, 21))
+        super().__init__(seed, families, dtype)
         self.begin()
 
     # -- leaves
@@ -76,64 +52,11 @@ class _Graph:
             if self.rng.random() < 0.35:
                 step()
 
-    def leaf(self, shape: Sequence[Any], dtype: str, kind: str | None = None) -> Value:
-        """A new argument; params have static shapes."""
-        static = all(isinstance(dim, int) for dim in shape)
-        kind = kind or ("param" if static and self.rng.random() < 0.7 else "input")
-        name = f"{'w' if kind == 'param' else 'x'}{self.leaves}"
-        self.leaves += 1
-        made = (self.b.param if kind == "param" else self.b.input)(name, shape, dtype)
-        return self.keep(made, WIDTH if dtype in FLOATS else 2.0, plain=True)
-
     def integers(self) -> None:
         self.leaf(self.rng.choice([(self.B, self.S), (self.S,), (self.B, self.S, self.width)]), self.rng.choice(("i32", "i64")), "input")
 
     def flags(self) -> None:
         self.leaf(self.rng.choice([(self.B, self.S), (self.B, self.S, self.width), (self.width,)]), "bool", "input")
-
-    # -- bookkeeping
-
-    def keep(self, value: Value, bound: float, plain: bool = False) -> Value:
-        """Put a value into the pool; a large one is scaled by a power of two first."""
-        if bound > LIMIT and value.dtype in FLOATS:
-            scale = 0.5
-            while bound * scale > LIMIT / 4:
-                scale /= 2
-            value, bound, plain = value * scale, bound * scale, False
-        self.bounds[value.ssa] = bound
-        if plain or value.dtype not in FLOATS:
-            self.plain.add(value.ssa)
-        self.pool.append(value)
-        return value
-
-    def bound(self, *values: Value) -> float:
-        return max(self.bounds[value.ssa] for value in values)
-
-    def is_plain(self, *values: Value) -> bool:
-        return all(value.ssa in self.plain for value in values)
-
-    def pick(self, accept: Callable[[Value], bool] = lambda value: True) -> Value:
-        """A value of the pool, recent ones more often."""
-        found = [value for value in self.pool if accept(value)]
-        if not found:
-            raise NotApplicableError
-        return found[max(self.rng.randrange(len(found)) for _ in range(2))]
-
-    def floats(self, rank: int = 0, exact_rank: int | None = None) -> Value:
-        return self.pick(
-            lambda v: v.dtype in FLOATS and len(v.shape) >= rank and (exact_rank is None or len(v.shape) == exact_rank)
-        )
-
-    def partner(self, x: Value) -> Value:
-        """A value that broadcasts with `x`: one of the pool, or a new leaf whose shape is a stretchable suffix of x's."""
-        found = [v for v in self.pool if v.dtype == x.dtype and _broadcasts(v.shape, x.shape)]
-        if found and self.rng.random() < 0.7:
-            return self.rng.choice(found)
-        suffix = x.shape[self.rng.randint(0, len(x.shape)) :]
-        return self.leaf([1 if self.rng.random() < 0.25 else dim for dim in suffix], x.dtype)
-
-    def weight(self, *shape: Any, dtype: str) -> Value:
-        return self.leaf(shape, dtype, "param")
 
     # -- growth
 
@@ -271,7 +194,7 @@ class _Graph:
 
     def compare(self) -> None:
         x = self.pick(lambda v: v.dtype != "bool" and self.is_plain(v))
-        found = [v for v in self.pool if v.dtype == x.dtype and self.is_plain(v) and _broadcasts(v.shape, x.shape)]
+        found = [v for v in self.pool if v.dtype == x.dtype and self.is_plain(v) and broadcasts(v.shape, x.shape)]
         y = self.rng.choice(found) if self.rng.random() < 0.6 else self.rng.choice((0, 1))
         self.keep(self.b.compare(x, y, self.rng.choice("eq ne lt le gt ge".split())), 1.0)
 
@@ -286,7 +209,7 @@ class _Graph:
         x = self.floats()
         other: Any = self.partner(x) if self.rng.random() < 0.7 else self.rng.choice((0.0, -1.0))
         shapes = [x.shape] if isinstance(other, float) else [x.shape, other.shape]
-        choices = [v for v in self.pool if v.dtype == "bool" and all(_broadcasts(v.shape, shape) for shape in shapes)]
+        choices = [v for v in self.pool if v.dtype == "bool" and all(broadcasts(v.shape, shape) for shape in shapes)]
         flag = self.rng.choice(choices) if choices else self.leaf(x.shape[len(x.shape) // 2 :], "bool")
         bound = max(self.bound(x), 1.0 if isinstance(other, float) else self.bound(other))
         plain = self.is_plain(x) and (isinstance(other, float) or self.is_plain(other))
@@ -345,7 +268,7 @@ class _Graph:
     def concat(self) -> None:
         x = self.pick(lambda v: len(v.shape) > 0)
         axis = self.rng.randrange(len(x.shape))
-        rest = [v for v in self.pool if v.dtype == x.dtype and _same_but(v.shape, x.shape, axis)]
+        rest = [v for v in self.pool if v.dtype == x.dtype and same_but(v.shape, x.shape, axis)]
         values = [x, *self.rng.choices(rest, k=self.rng.randint(1, 2))]
         self.rng.shuffle(values)
         self.keep(self.b.concat(values, axis), self.bound(*values), self.is_plain(*values))
@@ -375,13 +298,13 @@ class _Graph:
             x = self.b.exp(self.b.tanh(x) * 0.01)
             bound = 4.0
         else:
-            bound = self.bound(x) * (_most(x.shape) if kind == "sum" else 1)
+            bound = self.bound(x) * (most(x.shape) if kind == "sum" else 1)
         # Means of sums of thousands of elements would be tiny: sums are scaled by what they are likely to be.
         self.keep(getattr(self.b, kind)(x, axes, self.rng.random() < 0.4), min(bound, 4 * LIMIT), False)
 
     def mean_pool(self) -> None:
         x = self.pick(lambda v: v.dtype in FLOATS and len(v.shape) == 3)
-        found = [v for v in self.pool if v.dtype in ("i32", "i64", "bool") and _same(v.shape, x.shape[:2])]
+        found = [v for v in self.pool if v.dtype in ("i32", "i64", "bool") and same(v.shape, x.shape[:2])]
         found = [v for v in found if v.ssa in self.plain and not hasattr(v.ssa.owner, "operands")]
         mask = self.rng.choice(found) if found else self.leaf(x.shape[:2], self.rng.choice(("i64", "bool")), "input")
         self.keep(self.b.mean_pool(x, mask), self.bound(x))
@@ -407,8 +330,8 @@ class _Graph:
 
     def residual_norm(self) -> None:
         x = self.last()
-        same = [v for v in self.pool if v.dtype == x.dtype and _same(v.shape, x.shape)]
-        other, (scale, bias) = self.rng.choice(same), self.vectors(x.shape[-1], x.dtype)
+        alike = [v for v in self.pool if v.dtype == x.dtype and same(v.shape, x.shape)]
+        other, (scale, bias) = self.rng.choice(alike), self.vectors(x.shape[-1], x.dtype)
         if self.rng.random() < 0.4:
             total, normed = self.b.residual_rms_norm(x, other, scale, 1e-3)
         else:
@@ -439,9 +362,9 @@ class _Graph:
         x = self.floats(2)
         rank = len(x.shape)
         swap = [*range(rank - 2), rank - 1, rank - 2]
-        pairs = [v for v in self.pool if v.dtype == x.dtype and len(v.shape) == rank and _broadcasts(v.shape[:-2], x.shape[:-2])]
-        direct = [v for v in pairs if _same(v.shape[-2:-1], x.shape[-1:])]
-        turned = [v for v in pairs if _same(v.shape[-1:], x.shape[-1:])]
+        pairs = [v for v in self.pool if v.dtype == x.dtype and len(v.shape) == rank and broadcasts(v.shape[:-2], x.shape[:-2])]
+        direct = [v for v in pairs if same(v.shape[-2:-1], x.shape[-1:])]
+        turned = [v for v in pairs if same(v.shape[-1:], x.shape[-1:])]
         if direct and self.rng.random() < 0.6:
             y = other = self.rng.choice(direct)
         elif turned and self.rng.random() < 0.7:
@@ -451,7 +374,7 @@ class _Graph:
             y = other = self.weight(x.shape[-1], self.rng.choice((1, 7, 17)), dtype=x.dtype)
         else:
             raise NotApplicableError
-        depth = _most(x.shape[-1:])
+        depth = most(x.shape[-1:])
         self.keep(self.b.matmul(x, y), self.bound(x) * self.bound(other) * depth**0.5 * 2)
 
     def embedding(self) -> None:
@@ -477,7 +400,7 @@ class _Graph:
             if v.dtype == q.dtype and len(v.shape) == 3 and isinstance(v.shape[-1], int) and str(v.shape[0]) == str(q.shape[0])
         ]  # fmt: skip
         source = self.rng.choice(sources)
-        same = str(source.shape[1]) == str(q.shape[1])
+        square = str(source.shape[1]) == str(q.shape[1])
 
         def project(columns: int) -> Value:
             if source.shape[-1] == columns and self.rng.random() < 0.6:
@@ -486,7 +409,7 @@ class _Graph:
 
         k, v = project(groups * size), project(groups * self.rng.choice((size, 3)))
         q = q if self.bound(q) < 4 else self.b.tanh(q)
-        options: dict[str, Any] = {"mask": self.rng.choice(("none", "causal", "sliding")) if same else "none"}
+        options: dict[str, Any] = {"mask": self.rng.choice(("none", "causal", "sliding")) if square else "none"}
         if options["mask"] == "sliding":
             options["window"] = self.rng.randint(0, 5)
         if self.rng.random() < 0.3:
@@ -548,24 +471,3 @@ class _Graph:
         heads = self.rng.choice([h for h in (1, 2, 3) if width % h == 0])
         activation = self.rng.choice(("gelu", "gelu_tanh", "relu", "silu"))
         self.keep(self.b.encoder_block(x, **pairs, heads=heads, mask=mask, eps=1e-3, activation=activation), 6.0)
-
-
-def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
-    return [str(dim) for dim in a] == [str(dim) for dim in b]
-
-
-def _same_but(a: Sequence[Any], b: Sequence[Any], axis: int) -> bool:
-    return len(a) == len(b) and _same([*a[:axis], *a[axis + 1 :]], [*b[:axis], *b[axis + 1 :]])
-
-
-def _broadcasts(a: Sequence[Any], b: Sequence[Any]) -> bool:
-    """NumPy's rule, where a symbol stretches to nothing but itself."""
-    return all(str(p) == str(q) or "1" in (str(p), str(q)) for p, q in zip(reversed(a), reversed(b)))
-
-
-def _most(shape: Sequence[Any]) -> float:
-    """Roughly how many elements there are."""
-    total = 1.0
-    for dim in shape:
-        total *= dim if isinstance(dim, int) else 8
-    return total
