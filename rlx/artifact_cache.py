@@ -19,11 +19,11 @@ from rlx._version import __version__
 from rlx.options import Options
 from rlx_backends.registry import backend
 from rlx_backends.support import cache_folder
-from rlx_runtime.errors import PackageError, TargetError
+from rlx_runtime.errors import PackageError
 
 if TYPE_CHECKING:
     from rlx_frontends.model import Model
-    from rlx_runtime import Executable
+    from rlx_runtime.package import Contents
 
 FORMAT = "rlx artifact 1"
 BUILT_FROM = "built_from"
@@ -64,19 +64,18 @@ def key_of(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def find(key: str) -> Executable | None:
-    """The executable stored under a key, without stage texts; None if there is none or it is damaged, in which case it goes."""
+def find(key: str) -> Contents | None:
+    """The artifact stored under a key, without stage texts; None if there is none or it is damaged, in which case it goes."""
     path = cache_folder.path_of("artifacts", key)
     if not path.is_file():
         return None
-    from rlx_runtime import load
+    from rlx_runtime.package import read
 
     try:
-        found = load(path)
-        manifest: Any = found.manifest
-        if key_of(manifest.pop(BUILT_FROM, {})) != key:
-            raise PackageError("it was made from something else", code="damaged")
-    except (PackageError, TargetError) as error:
+        found = read(path)
+        if key_of(found.manifest.pop(BUILT_FROM, {})) != key:
+            raise PackageError("it was made from something else", code="damaged", location=str(path))
+    except PackageError as error:
         _log.warning("a damaged entry of the cache is removed: %s", error)
         cache_folder.remove(path)
         return None

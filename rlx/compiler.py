@@ -17,7 +17,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from rlx._version import __version__
-from rlx.model import parse
+from rlx.executables import generate
 from rlx.options import Options
 from rlx.reports import CostAnalysis, DispatchReport, FusionReport, MemoryPlanReport
 from rlx.universe import get_all_passes
@@ -181,21 +181,6 @@ class _Stages(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._lowered.modules)
-
-
-def generate(executable: Executable, dims: Mapping[str, int]) -> Artifact:
-    """New code for an executable with these dims bound: what `specialize` asks for.
-
-    The model is the executable's first stage; PackageError if it has none.
-    """
-    stages = executable.stages
-    model = getattr(stages, "model", None)
-    if model is None:
-        if "hir" not in stages:
-            raise PackageError("there is no model to compile again: the stage 'hir' is missing", code="no-model")
-        model = parse(stages["hir"], name=executable.name)
-    options = Options.from_json(executable.manifest.get("options", {}))
-    return lower(model, executable.target, options, dims=dims).artifact()
 
 
 def pipeline_of(target: str, options: Options) -> str:

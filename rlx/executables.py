@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from rlx.options import Options
-from rlx_runtime.errors import ShapeError
+from rlx_runtime.errors import PackageError, ShapeError
 
 if TYPE_CHECKING:
     from rlx.compiler import Lowered
@@ -30,17 +30,19 @@ def compile(
 ) -> Executable:
     """`rlx.lower`, `compile`, and if given `bind(weights)`, in one call; errors are theirs.
 
-    What was compiled is kept in the cache (see `rlx cache`), and taken from there when the model, the target, the options, the
-    dims and the compiler are the same. `RLX_CACHE=0` turns that off. CacheError if `RLX_CACHE_DIR` names a folder that cannot be
-    written.
+    What was compiled, also by `specialize`, is kept in the cache (see `rlx cache`), and taken from there when the model, the
+    target, the options, the dims and the compiler are the same. `RLX_CACHE=0` turns that off. CacheError if `RLX_CACHE_DIR`
+    names a folder that cannot be written.
     """
-    from rlx_backends.support import cache_folder
-
     options, dims = options or Options(), _ints(dims or {})
-    if target == "numpy" or not cache_folder.enabled():
+    if target == "numpy":
         made = _lower(model, target, options, dims).compile()
     else:
-        made = _cached(model, target, options, dims)
+        from rlx_runtime import Executable, set_codegen_hook
+
+        set_codegen_hook(generate)
+        artifact = _artifact(model, target, options, dims)
+        made = Executable(artifact.manifest, artifact.objects, artifact.stages)
     return made if weights is None else made.bind(weights)
 
 
@@ -48,38 +50,49 @@ def load(path: str | os.PathLike[str], *, verify: bool = False) -> Executable:
     """The executable of a package; arguments and errors as in `rlx_runtime.load`."""
     from rlx_runtime import load, set_codegen_hook
 
-    set_codegen_hook(_generate)
+    set_codegen_hook(generate)
     return load(path, verify=verify)
 
 
-def _cached(model: Model, target: str, options: Options, dims: Mapping[str, int]) -> Executable:
-    from rlx import artifact_cache
-    from rlx_runtime import Executable, set_codegen_hook
+def generate(executable: Executable, dims: Mapping[str, int]) -> Artifact:
+    """New code for an executable with these dims bound: what `specialize` asks for. The model is the executable's first stage.
 
-    set_codegen_hook(_generate)
+    PackageError if it has none.
+    """
+    stages = executable.stages
+    model = getattr(stages, "model", None)
+    if model is None:
+        if "hir" not in stages:
+            raise PackageError("there is no model to compile again: the stage 'hir' is missing", code="no-model")
+        from rlx.model import parse
+
+        model = parse(stages["hir"], name=executable.name)
+    return _artifact(model, executable.target, Options.from_json(executable.manifest.get("options", {})), dims)
+
+
+def _artifact(model: Model, target: str, options: Options, dims: Mapping[str, int]) -> Artifact:
+    """From the cache, or compiled and then kept there."""
+    from rlx_backends.support import cache_folder
+
+    if not cache_folder.enabled():
+        return _lower(model, target, options, dims).artifact()
+    from rlx import artifact_cache
+    from rlx_runtime import Artifact
+
     parts = artifact_cache.key_parts(model, target, options, dims)
     key = artifact_cache.key_of(parts)
     found = artifact_cache.find(key)
     if found is not None:
-        found.code.stages = _Stages(model, target, options, dims)
-        return found
+        return Artifact(found.manifest, found.objects, _Stages(model, target, options, dims))
     made = _lower(model, target, options, dims).artifact()
-    executable = Executable(made.manifest, made.objects, made.stages)  # first, as code that cannot run here is not kept
     artifact_cache.store(key, parts, made.manifest, made.objects)
-    return executable
+    return made
 
 
 def _lower(model: Model, target: str, options: Options, dims: Mapping[str, int]) -> Lowered:
     from rlx.compiler import lower
 
     return lower(model, target, options, dims=dims)
-
-
-def _generate(executable: Executable, dims: Mapping[str, int]) -> Artifact:
-    """The compiler behind `specialize`, imported when it is asked for."""
-    from rlx.compiler import generate
-
-    return generate(executable, dims)
 
 
 def _ints(dims: Mapping[str, Any]) -> dict[str, int]:
@@ -114,4 +127,4 @@ class _Stages(Mapping[str, str]):
         return len(self._texts)
 
 
-__all__ = ["compile", "load"]
+__all__ = ["compile", "generate", "load"]

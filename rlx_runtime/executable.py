@@ -234,7 +234,11 @@ class Executable:
         made = hook(self, fixed)
         code = Code(made.manifest, made.objects, made.stages)
         if (code.manifest.packed, code.manifest.params) != (self._manifest.packed, self._manifest.params) and self._bound:
-            raise PackageError("the new kernels have another weight layout than the bound weights", code="weight-layout")
+            raise PackageError(
+                "the new kernels have another weight layout than the bound weights",
+                code="weight-layout",
+                hint="specialize first, then bind",
+            )
         return self._derive(self._bound.moved_to(code) if self._bound else None, fixed, code)
 
     def new_state(self, **dims: int) -> dict[str, Array]:

@@ -22,12 +22,6 @@ def entries(work: Work) -> list[Path]:
     return sorted((work.folder / "cache" / "artifacts").glob("*.rlxpkg"))
 
 
-@pytest.fixture
-def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on, lowering is an error."""
-    monkeypatch.setattr("rlx.compiler.lower", lambda *_, **__: pytest.fail("lowered although the artifact was cached"))
-
-
 def test_a_hit_does_not_compile(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     first = rlx.compile(ffn(), weights=work.weights)
     assert len(entries(work)) == 1
@@ -167,6 +161,16 @@ print(sorted(name for name in sys.modules if name.startswith(("rlx_passes.", "rl
         outputs.append(done.stdout.strip())
     assert "rlx_passes.manager" in outputs[0]
     assert outputs[1] == "[]"
+
+
+def test_specializations_are_kept_too(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    rlx.compile(ffn(), weights=work.weights).specialize(B=3)
+    rlx.compile(ffn()).save("m.rlxpkg")
+    assert len(entries(work)) == 2
+    monkeypatch.setattr("rlx.compiler.lower", lambda *_, **__: pytest.fail("lowered although the artifact was cached"))
+    fast = rlx.compile(ffn(), weights=work.weights).specialize(B=3)
+    np.testing.assert_allclose(fast(work.x), work.expected, rtol=1e-5, atol=1e-6)
+    assert rlx.compile(ffn(), dims={"B": 3}).fixed_dims == {"B": 3}
 
 
 @pytest.mark.parametrize("target", ["numpy", "cpu"])
