@@ -276,15 +276,18 @@ class KernelBuilder(builder.KernelBuilder):
 
         self.loop(lower, upper, 1, run)
 
-    def for_tiles(self, lower: Index, upper: Index, sizes: Sequence[int], body: Callable[[SSAValue, int], None]) -> None:
+    def for_tiles(
+        self, lower: Index, upper: Index, sizes: Sequence[int], body: Callable[[SSAValue, int], None], *, exact: bool = False
+    ) -> None:
         """Cover [lower, upper) by `body(start, size)`: as many of the first size as fit, then at most one of each further size.
 
-        Sizes fall and end in 1, each at least half of the one before, so that every rest is covered.
+        Sizes fall and end in 1, each at least half of the one before, so that every rest is covered. `lower` is a multiple of
+        the first size; with `exact` so is `upper`, and the other sizes are not needed.
         """
         first = sizes[0]
         lo, hi = self.known(lower), self.known(upper)
-        if first == 1:
-            self.loop(lower, upper, 1, lambda i: body(i, 1))
+        if first == 1 or exact:
+            self.loop(lower, upper, first, lambda i: body(i, first))
             return
         if lo is not None and hi is not None:
             start = lo + (hi - lo) // first * first if hi > lo else lo
@@ -294,9 +297,7 @@ class KernelBuilder(builder.KernelBuilder):
                     body(self.index(start), size)
                     start += size
             return
-        size_of = self.sub(upper, lower)
-        whole = self.apply(sym("n") // first * first, {"n": size_of})
-        end = self.add(lower, whole)
+        end = self.whole(upper, first)
         self.loop(lower, end, first, lambda i: body(i, first))
         # Halves of the rest: the bits of upper - end, from the top.
         start = end
@@ -309,6 +310,10 @@ class KernelBuilder(builder.KernelBuilder):
 
             self.when(room, tail)
             start = self.value(arith.SelectOp(room, self.add(start, size), start))
+
+    def whole(self, value: Index, unit: int) -> SSAValue:
+        """The largest multiple of `unit` that is not above the value."""
+        return self.apply(sym("n") // unit * unit, {"n": value})
 
     def partition_2d(self, rows: Index, columns: Index, units: tuple[int, int], prefer: str = "rows") -> tuple[SSAValue, ...]:
         """This thread's rectangle: rows from, to, columns from, to."""

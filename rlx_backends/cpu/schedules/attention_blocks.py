@@ -68,20 +68,21 @@ class _Attention:
 
     def _head(self, first: SSAValue, end: SSAValue) -> None:
         b = self.b
+        exact = b.facts.divisor(self.queries) % ROWS == 0
         if not self.several:
             b.bind(CHUNK, 0)
             self._transpose_keys(b.at(self.keys))
-            b.for_tiles(first, end, TILES, lambda row, size: self._tile(row, size, b.at(self.keys)))
+            b.for_tiles(first, end, TILES, lambda row, size: self._tile(row, size, b.at(self.keys)), exact=exact)
             return
         b.for_dim(ROW, first, end, 1, self._start_row)
 
         def chunk() -> None:
             size = b.minimum(b.at(self.keys - sym(CHUNK)), self.chunk)
             self._transpose_keys(size)
-            b.for_tiles(first, end, TILES, lambda row, rows: self._tile(row, rows, size))
+            b.for_tiles(first, end, TILES, lambda row, rows: self._tile(row, rows, size), exact=exact)
 
         b.for_dim(CHUNK, 0, b.at(self.keys), self.chunk, chunk)
-        b.for_tiles(first, end, TILES, self._finish)
+        b.for_tiles(first, end, TILES, self._finish, exact=exact)
 
     def _start_row(self) -> None:
         """No keys seen: the maximum is −inf, the sum and the result are zero."""
@@ -137,7 +138,7 @@ class _Attention:
 
             b.for_dim(self.dot, 0, b.at(self.depth), square_size, square)
 
-        whole = b.apply(sym("lo") + (sym("hi") - sym("lo")) // square_size * square_size, {"lo": b.at(sym(CHUNK)), "hi": end})
+        whole = b.whole(end, square_size)
         b.for_dim(self.key, b.at(sym(CHUNK)), whole, square_size, lambda: squares(None))
         b.for_dim(self.key, whole, end, square_size, lambda: squares(b.sub(end, b.index(b.env[self.key]))))
 
@@ -165,7 +166,7 @@ class _Attention:
             return [b.minimum(low, first), b.maximum(high, end)]
 
         low, high = b.loop(0, rows, 1, widen, [size, b.index(0)])
-        low = b.apply(sym("lo") // self.width * self.width, {"lo": low})
+        low = b.whole(low, self.width)
         if not self.several:
             self._tile_between(row, rows, size, low, high)
             return
@@ -195,7 +196,7 @@ class _Attention:
         if not self.softmax.plain:
             b.for_dim(PANEL, low, high, self.width, lambda: block(None))
             return
-        whole = b.apply(sym("hi") // self.width * self.width, {"hi": high})
+        whole = b.whole(high, self.width)
         b.for_dim(PANEL, low, whole, self.width, lambda: block(None))
         b.for_dim(PANEL, whole, high, self.width, lambda: block(b.sub(high, b.index(b.env[PANEL]))))
 

@@ -122,7 +122,7 @@ class Softmax:
 
         whole = high
         if not self.plain:
-            whole = low if self.bounded else b.apply(sym("hi") // shape[-1] * shape[-1], {"hi": high})
+            whole = low if self.bounded else b.whole(high, shape[-1])
         (tops,) = b.for_dim(PANEL, low, whole, shape[-1], lambda t: raise_top(t, False), [b.splat(-pymath.inf, self.kind, shape)])
         if not self.plain:
             (tops,) = b.for_dim(PANEL, whole, high, shape[-1], lambda t: raise_top(t, True), [tops])

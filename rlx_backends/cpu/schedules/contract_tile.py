@@ -180,7 +180,8 @@ class _Tiles:
                     b, self.form, self.region, factor, self.elements, self.point, self.scratch[factor], self.width, self.columns
                 )
             sizes = row_tiles(self.height) if self.plan.rows else (1,)
-            b.for_tiles(lower, upper, sizes, lambda row, size: self._tile(row, size, lower))
+            whole = b.facts.divisor(self.rows) % self.height == 0
+            b.for_tiles(lower, upper, sizes, lambda row, size: self._tile(row, size, lower), exact=whole)
 
         b.for_dim(PANEL, panel_from, panel_to, 1, panel)
 
@@ -256,7 +257,7 @@ class _Tiles:
                 line = CACHE_LINE // byte_size(operand.kind.scalar_type)
                 size = self.depth.value * self.width
                 share = self.depth.value // UNROLL * line * self.lines
-                tile = b.apply((sym("row") - sym("first")) // self.height * share, {"row": row, "first": first_row})
+                tile = b.apply(sym("n") // self.height * share, {"n": b.sub(row, first_row)})
                 # Tiles after the one that finished ask for the last part again, which costs nothing.
                 place = b.minimum(tile, max(size - share, 0))
                 found.append((b.offset(operand.pointer, b.add(b.at((sym(PANEL) + 1) * size), place)), line))

@@ -17,7 +17,7 @@ from rlx_backends.support.kernel_builder import KernelBuilder, Operand
 from rlx_backends.support.regions import Region, block_args
 from rlx_backends.support.sites import Site, load, store
 from rlx_backends.support.spaces import Dim, Space, int_param, lanes_for, rows_of, text_param, widest
-from rlx_dialects.dims import DimExpr, const, sym
+from rlx_dialects.dims import DimExpr, const
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.lir import FormOp, MapOp, ScheduleAttr
 
@@ -148,7 +148,7 @@ class _Body:
         if exact:
             b.for_dim(name, lower, upper, lanes, chunk)
             return
-        end = b.apply(_whole_vectors(lanes), {"lo": lower, "hi": upper})
+        end = b.whole(upper, lanes)
         b.for_dim(name, lower, end, lanes, chunk)
 
         def tail() -> None:
@@ -156,7 +156,3 @@ class _Body:
             chunk(b.sub(upper, end))
 
         b.when(b.test("slt", end, upper), tail)
-
-
-def _whole_vectors(lanes: int) -> DimExpr:
-    return sym("lo") + (sym("hi") - sym("lo")) // lanes * lanes

@@ -110,7 +110,7 @@ class Stream:
 def sum_products(
     b: KernelBuilder, left: Source, right: Source, shape: tuple[int, int], lower: Index, upper: Index, start: SSAValue
 ) -> SSAValue:
-    """`start + Σ left · right` over places from `lower` to `upper`, for a tile of `shape`."""
+    """`start + Σ left · right` over places from `lower` to `upper`, for a tile of `shape`; `lower` is a multiple of UNROLL."""
 
     def step(unroll: int, acc: SSAValue) -> Sequence[SSAValue]:
         pointers = left.begin(), right.begin()
@@ -118,7 +118,7 @@ def sum_products(
             acc = b.outer_fma(left.value(pointers[0], u, shape[0]), right.value(pointers[1], u, shape[1]), acc)
         return [acc]
 
-    whole = b.apply(sym("lo") + (sym("hi") - sym("lo")) // UNROLL * UNROLL, {"lo": lower, "hi": upper})
+    whole = b.whole(upper, UNROLL)
     (acc,) = b.for_dim(DEPTH, lower, whole, UNROLL, lambda acc: step(UNROLL, acc), [start])
     (acc,) = b.for_dim(DEPTH, whole, upper, 1, lambda acc: step(1, acc), [acc])
     return acc
