@@ -20,6 +20,7 @@ from rlx_backends.cpu.schedules import contract_general, contract_tile
 from rlx_backends.cpu.schedules.contract_plan import (
     SKINNY_ROWS,
     ContractPlan,
+    block_rows,
     decode,
     element_bytes,
     encode,
@@ -32,7 +33,7 @@ from rlx_backends.cpu.schedules.contract_plan import (
     tile_of,
 )
 from rlx_backends.support.kernel_builder import KernelBuilder
-from rlx_backends.support.spaces import Space
+from rlx_backends.support.spaces import Space, int_param
 from rlx_dialects.dims import DimExpr, ceildiv, const, floordiv, mod, sym
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.lir import BufferType, ContractOp, FormOp, LayoutAttr, PackedOp, ParamOp, ProgramOp, ScheduleAttr
@@ -50,15 +51,16 @@ def choose(form: FormOp, target: Any, facts: Facts) -> Sequence[ScheduleAttr]:
     if plan is None:
         return [ScheduleAttr.get("general")]
     tile = tile_of(form, plan, target, facts)
+    params = {**encode(plan, tile), "block": IntegerAttr(block_rows(form, plan, tile, target, facts), i64)}
     weights = [i for f in plan.factors if f.along_columns for i in f.operands if packable(form, i, plan.columns)]
     if not weights:
-        return [ScheduleAttr.get("plain", encode(plan, tile))]
+        return [ScheduleAttr.get("plain", params)]
     locality = HOT if _weight_bytes(form) <= target.l3_bytes else STREAMED
     rows = extent_of(form, plan.rows)
     size = Space(form, facts).size(rows)
     # One line of the next panel for each K_UNROLL steps covers it in eight row tiles; fewer tiles take more.
     lines = max(1, min(4, -(-8 * tile[0] * 2 // max(size, 1))))
-    params = {**encode(plan, tile), "prefetch": IntegerAttr(locality, i64), "lines": IntegerAttr(lines, i64)}
+    params |= {"prefetch": IntegerAttr(locality, i64), "lines": IntegerAttr(lines, i64)}
     packed = ScheduleAttr.get("packed", params)
     if plan.batch:
         return [packed]
@@ -125,10 +127,10 @@ def scratch(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> 
         return ()
     assert isinstance(form, ContractOp)
     plan = decode(form, schedule, facts)
-    height, width = ints_of(schedule.params.data["tile"])
+    width = ints_of(schedule.params.data["tile"])[1]
     depth = extent_of(form, reduce_names(form))
     stride = padded_depth(depth, element_bytes(plan))
-    block = contract_tile.block_rows(height)
+    block = int_param(schedule, "block", 0)
     needs = [Scratch(stride * block, f.value.type) for f in plan.copied_rows]
     return [*needs, *(Scratch(depth * width, f.value.type) for f in plan.panels)]
 

@@ -21,13 +21,17 @@ from rlx_backends.support.spaces import Dim, Space
 from rlx_dialects.dims import DimExpr, const
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.kernel.types import byte_size
-from rlx_dialects.lir import ContractOp, IndexOp, PackedOp, ParamOp, ReadOp, ScheduleAttr, root_buffer
+from rlx_dialects.lir import BufferType, ContractOp, IndexOp, PackedOp, ParamOp, ReadOp, ScheduleAttr, root_buffer
 from rlx_dialects.rlx import dtypes
 
 MAX_ROWS = 8
 ROW_BLOCK = 64
 """Rows evaluated into scratch at a time: 64 x K values stay in L2 for usual K."""
+MIN_BLOCK = 128
+"""Fewer rows would read the weights too often."""
 SKINNY_ROWS = 4
+CACHE_PERIOD = 4096
+"""Bytes after which addresses share a set of the first-level cache."""
 CHEAP_PROLOGUE = 2
 """Ops on a factor that may be done again for every tile."""
 
@@ -146,6 +150,7 @@ def _factor(
     ops = needed_ops(form.body.block, [value])
     direct = not any(isinstance(op, ReadOp | IndexOp) for op in ops)
     reduce = reduce_names(form)
+    few_rows = rows is None or space.size(rows.extent) <= MAX_ROWS
     for number in operands:
         access = form.in_accesses[number]
         if access.is_whole or access.is_guarded:
@@ -160,12 +165,20 @@ def _factor(
             direct = False
         elif along_columns and moved and steps[-1] not in (0, 1):
             direct = False
-    few_rows = rows is None or space.size(rows.extent) <= MAX_ROWS
+        elif not along_columns and moved and not few_rows and _shares_cache_sets(form, number, steps[-1]):
+            direct = False
     if not along_columns and ops:
         direct = few_rows and direct
     if along_columns and len(ops) > CHEAP_PROLOGUE and not few_rows:
         direct = False
     return Factor(value, operands, along_columns, direct)
+
+
+def _shares_cache_sets(form: ContractOp, number: int, step: DimExpr | None) -> bool:
+    """Whether neighbouring rows lie a multiple of 4 KB apart: the rows of a tile would push each other out of the first-level cache."""
+    kind = form.ins[number].type
+    assert isinstance(kind, BufferType)
+    return step is not None and step.is_const and step.value * byte_size(kind.scalar_type) % CACHE_PERIOD == 0
 
 
 # -- tiles
@@ -196,6 +209,17 @@ def tile_of(form: ContractOp, plan: ContractPlan, target: Any, facts: Facts) -> 
 def row_tiles(first: int) -> tuple[int, ...]:
     """Heights of tiles that cover any number of rows: the first repeatedly, then halves."""
     return (first, *(size for size in (8, 4, 2, 1) if size < first))
+
+
+def block_rows(form: ContractOp, plan: ContractPlan, tile: tuple[int, int], target: Any, facts: Facts) -> int:
+    """Rows that go through all panels together, so that they stay in the second-level cache; 0 for all of a thread's rows."""
+    height = tile[0]
+    if plan.copied_rows:
+        return ROW_BLOCK // height * height
+    depth = Space(form, facts).size(extent_of(form, reduce_names(form)))
+    rows = max(MIN_BLOCK, target.l2_bytes // 2 // (depth * element_bytes(plan))) // height * height
+    high = facts.bounds(extent_of(form, plan.rows))[1] if plan.rows else 1
+    return 0 if high is not None and high <= rows else rows
 
 
 def element_bytes(plan: ContractPlan) -> int:

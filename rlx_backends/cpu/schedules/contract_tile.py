@@ -14,7 +14,6 @@ from xdsl.ir import SSAValue
 
 from rlx_backends.cpu.schedules.contract_epilogue import Epilogue
 from rlx_backends.cpu.schedules.contract_plan import (
-    ROW_BLOCK,
     ContractPlan,
     Factor,
     decode,
@@ -43,11 +42,6 @@ SKINNY_SUMS = 4
 CACHE_LINE = 64
 
 
-def block_rows(height: int) -> int:
-    """Rows evaluated into scratch at a time: whole tiles."""
-    return ROW_BLOCK // height * height
-
-
 def unravel(symbol: DimExpr, form: ContractOp, names: Sequence[str]) -> dict[str, DimExpr]:
     """Each of `names` in terms of one row-major place."""
     place: dict[str, DimExpr] = {}
@@ -70,6 +64,7 @@ class _Tiles:
         self.skinny = schedule.kind.data == "skinny"
         self.plan: ContractPlan = decode(form, schedule, b.facts)
         self.height, self.width = ints_of(schedule.params.data["tile"])
+        self.block = int_param(schedule, "block", 0)
         self.locality = int_param(schedule, "prefetch", -1)
         self.lines = int_param(schedule, "lines", 1)
         self.rows = extent_of(form, self.plan.rows)
@@ -145,22 +140,21 @@ class _Tiles:
 
     def _row_blocks(self, lower: SSAValue, upper: SSAValue, panel_from: SSAValue, panel_to: SSAValue) -> None:
         b = self.b
-        if not self.plan.copied_rows:
+        if not self.block:
             b.bind(BLOCK, lower)
             self._panels(lower, upper, panel_from, panel_to)
             return
-        height = block_rows(self.height)
 
         def block() -> None:
             start = b.index(b.env[BLOCK])
-            end = b.minimum(b.add(start, height), upper)
+            end = b.minimum(b.add(start, self.block), upper)
             for factor in self.plan.copied_rows:
                 write_rows(
                     b, self.form, self.region, factor, self.elements, self.point, self.scratch[factor], self.stride, start, end
                 )
             self._panels(start, end, panel_from, panel_to)
 
-        b.for_dim(BLOCK, lower, upper, height, block)
+        b.for_dim(BLOCK, lower, upper, self.block, block)
 
     def _panels(self, lower: SSAValue, upper: SSAValue, panel_from: SSAValue, panel_to: SSAValue) -> None:
         b = self.b

@@ -273,3 +273,9 @@ def test_in_place_residual() -> None:
     )
     for m in (3, 21):
         check(text, {"x": random((m, 16)), "w": random((16, 40), seed=1), "y": random((m, 40), seed=2)}, {"M": m})
+
+
+@pytest.mark.parametrize("m", [1, 5, 70, 200])
+def test_rows_a_power_of_two_apart_go_through_scratch(m: int) -> None:
+    k, n = 1024, 40
+    check(linear(k, n), linear_arrays(m, k, n), {"M": m}, rtol=1e-5)
