@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from xdsl.ir import SSAValue
 
-from rlx_backends.cpu.schedules.attention_softmax import CHUNK, ROWS, Softmax
+from rlx_backends.cpu.schedules.attention_softmax import CHUNK, ROWS, Rows, Softmax
 from rlx_backends.cpu.schedules.tiles import COLUMN, DEPTH, PANEL, ROW, Source, plain_source, sum_products
 from rlx_backends.support.kernel_builder import KernelBuilder, Operand, total
 from rlx_backends.support.sites import Site, load, store, tile_steps
-from rlx_backends.support.spaces import int_param
-from rlx_dialects.dims import DimExpr, ceildiv, sym
+from rlx_backends.support.spaces import int_param, text_param
+from rlx_dialects.dims import DimExpr, ceildiv, const, sym
 from rlx_dialects.kernel.types import element_of, shape_of
 from rlx_dialects.kernel.vector import ExtractOp, TransposeOp
 from rlx_dialects.lir import AttentionOp, ScheduleAttr
@@ -20,13 +20,24 @@ from rlx_dialects.rlx import dtypes
 
 SQUARE = 16
 TILES = (8, 4, 2, 1)
-FIRST = "tile.first"
-"""Symbol of the first row of the tile."""
+FIRST, HEAD = "tile.first", "tile.head"
+"""Symbols of the first row of the tile, and of the shared head where its group makes the rows."""
 
 
 def lower(kernel: KernelBuilder, form: AttentionOp, schedule: ScheduleAttr) -> None:
     """Write the whole kernel."""
     _Attention(kernel, form, schedule).write()
+
+
+def rows_of(form: AttentionOp, head: str, group: int) -> Rows:
+    """Rows are queries; or, with a `head` dim that reads shared keys in groups, the heads of a group at the one query
+    there is.
+    """
+    *outer, query = [(it.symbol.data, it.dim) for it in form.group("parallel")]
+    if not head:
+        return Rows(tuple(outer), query[1], {query[0]: sym(ROW)})
+    shared = tuple((HEAD, extent // group) if name == head else (name, extent) for name, extent in outer)
+    return Rows(shared, const(group), {query[0]: const(0), head: sym(HEAD) * group + sym(ROW)})
 
 
 class _Attention:
@@ -36,20 +47,20 @@ class _Attention:
         self.kind = form.body.block.args[0].type
         self.width, self.chunk = int_param(schedule, "width"), int_param(schedule, "chunk")
         self.several = bool(int_param(schedule, "several"))
-        *outer, query = form.group("parallel")
-        self.outer = [(it.symbol.data, it.dim) for it in outer]
-        self.query, self.queries = query.symbol.data, query.dim
+        self.rows = rows_of(form, text_param(schedule, "head"), int_param(schedule, "group", 1))
+        self.queries = self.rows.count
         (key,), (dot,), (value,) = (form.group(group) for group in ("reduce", "dot", "value"))
         self.key, self.keys, self.range = key.symbol.data, key.dim, key.range
         self.dot, self.depth = dot.symbol.data, dot.dim
         self.padded_depth = ceildiv(self.depth, SQUARE) * SQUARE
         self.value, self.columns = value.symbol.data, value.dim
+        b.declare({name: extent for name, extent in self.rows.outer if name == HEAD})
         b.declare({ROW: self.queries, FIRST: self.queries, CHUNK: self.keys, DEPTH: 1 << 30, COLUMN: self.width, PANEL: 1 << 20})
         b.bind(COLUMN, 0)
         self.keys_t, self.scores = b.scratch[:2]
         self.results, self.tops, self.sums = b.scratch[2:] if self.several else (None, None, None)
         running = (self.tops, self.sums) if self.tops is not None and self.sums is not None else None
-        self.softmax = Softmax(b, form, schedule, self.scores, running)
+        self.softmax = Softmax(b, form, schedule, self.scores, running, self.rows)
         self.factors = self.softmax.factors
         self.query_operand, self.key_operand, self.value_operand = b.ins
         (self.out,) = b.outs
@@ -60,15 +71,16 @@ class _Attention:
     def write(self) -> None:
         b = self.b
         tiles = ceildiv(self.queries, ROWS)
-        heads = total(extent for _, extent in self.outer)
+        heads = total(extent for _, extent in self.rows.outer)
         head_from, head_to, tile_from, tile_to = b.partition_2d(b.at(heads), b.at(tiles), (1, 1), "rows")
         first = b.mul(tile_from, ROWS)
         end = b.minimum(b.mul(tile_to, ROWS), b.at(self.queries))
-        b.for_points(self.outer, head_from, head_to, lambda: self._head(first, end))
+        b.for_points(self.rows.outer, head_from, head_to, lambda: self._head(first, end))
 
     def _head(self, first: SSAValue, end: SSAValue) -> None:
         b = self.b
         exact = b.facts.divisor(self.queries) % ROWS == 0
+        b.bind(ROW, 0)
         if not self.several:
             b.bind(CHUNK, 0)
             self._transpose_keys(b.at(self.keys))
@@ -106,7 +118,7 @@ class _Attention:
         """`keys_t[(k - chunk) / width][d][(k - chunk) mod width] = key(k, d)`, in the type of the scores."""
         b, square_size = self.b, min(SQUARE, self.width)
         operand = self.key_operand
-        site = Site({}, ((self.key, square_size), (self.dot, square_size)), (None, None))
+        site = Site(self.rows.point, ((self.key, square_size), (self.dot, square_size)), (None, None))
         steps = tile_steps(b, operand, site)
         end = b.add(b.at(sym(CHUNK)), size)
         key = sym(self.key) - sym(CHUNK)
@@ -114,7 +126,7 @@ class _Attention:
         if steps is None or steps[1] != 1:
 
             def vector() -> None:
-                here = Site({}, ((self.key, self.width),), (b.sub(end, b.index(b.env[self.key])),))
+                here = Site(self.rows.point, ((self.key, self.width),), (b.sub(end, b.index(b.env[self.key])),))
                 value = self._converted(load(b, operand, here))
                 value = value if shape_of(value.type) else b.broadcast(value, (self.width,))
                 b.store(value, self.keys_t, b.at(place))
@@ -132,7 +144,7 @@ class _Attention:
         def squares(rest: SSAValue | None) -> None:
             def square() -> None:
                 inside = None if exact else b.at(self.depth - sym(self.dot))
-                value = self._converted(load(b, operand, Site({}, site.lanes, (rest, inside))))
+                value = self._converted(load(b, operand, Site(self.rows.point, site.lanes, (rest, inside))))
                 # The scratch has whole squares, so rows beyond the last d are written too.
                 b.store(b.value(TransposeOp(value)), self.keys_t, b.at(place), stride=self.width)
 
@@ -157,7 +169,8 @@ class _Attention:
         b.bind(FIRST, row)
         b.bind(ROW, row)
         if not self.softmax.bounded:
-            self._tile_between(row, rows, size, b.index(0), size)
+            high = size if self.keys is self.softmax.bounds[1] else self.softmax.limits(size)[1]
+            self._tile_between(row, rows, size, b.index(0), high)
             return
 
         def widen(i: SSAValue, low: SSAValue, high: SSAValue) -> Sequence[SSAValue]:
@@ -181,7 +194,7 @@ class _Attention:
     def _score(self, rows: int, low: SSAValue, high: SSAValue) -> None:
         """`scores[row][k] = Σ_d query · key`; in a plain attention −inf beyond the last key."""
         b = self.b
-        point = {self.query: sym(ROW), self.dot: sym(DEPTH)}
+        point = {**self.rows.point, self.dot: sym(DEPTH)}
         left = self._operand_source(self.query_operand, point, ROW)
         right = plain_source(b, self.keys_t, sym(PANEL) * self.padded_depth + sym(DEPTH) * self.width + sym(COLUMN), COLUMN)
         shape = (rows, self.width)
@@ -216,7 +229,7 @@ class _Attention:
         b = self.b
         shape = (rows, self.width)
         left = plain_source(b, self.scores, (sym(ROW) - sym(FIRST)) * self.softmax.stride + sym(DEPTH), ROW)
-        point = {self.key: sym(DEPTH) + sym(CHUNK), self.value: sym(PANEL) + sym(COLUMN)}
+        point = {**self.rows.point, self.key: sym(DEPTH) + sym(CHUNK), self.value: sym(PANEL) + sym(COLUMN)}
         right = self._operand_source(self.value_operand, point, COLUMN)
 
         def columns() -> None:
@@ -254,7 +267,7 @@ class _Attention:
         tile = b.mulf(tile, b.broadcast(b.load(self.factors, 0, (rows,)), shape, "column"))
         exact = b.facts.divisor(self.columns) % self.width == 0
         count = None if exact else b.at(self.columns - sym(PANEL))
-        point = {self.query: sym(ROW), self.value: sym(PANEL) + sym(COLUMN)}
+        point = {**self.rows.point, self.value: sym(PANEL) + sym(COLUMN)}
         site = Site(point, ((ROW, rows), (COLUMN, self.width)), (None, count))
         element = self.out.kind.scalar_type
         if element != self.kind:

@@ -8,7 +8,8 @@ values, go one by one.
 from __future__ import annotations
 
 import math as pymath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from xdsl.dialects import arith, math
 from xdsl.dialects.utils.fast_math import FastMathFlag
@@ -19,7 +20,7 @@ from rlx_backends.support.kernel_builder import Index, KernelBuilder
 from rlx_backends.support.regions import Region, block_args
 from rlx_backends.support.sites import Site, load, tile_steps
 from rlx_backends.support.spaces import int_param
-from rlx_dialects.dims import sym
+from rlx_dialects.dims import DimExpr, sym
 from rlx_dialects.kernel.pointers import AllocaOp
 from rlx_dialects.kernel.types import byte_size
 from rlx_dialects.lir import AttentionOp, IndexOp, ReadOp, ScheduleAttr, YieldOp
@@ -31,6 +32,17 @@ CHUNK = "tile.chunk"
 """Symbol of the first key of the chunk."""
 LOG2_E = pymath.log2(pymath.e)
 NO_NANS = arith.FastMathFlagsAttr([FastMathFlag.NO_NANS])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the rows of a tile are: `count` of them for each of the `outer` points; `point` gives the iteration dims in
+    terms of ROW.
+    """
+
+    outer: tuple[tuple[str, DimExpr], ...]
+    count: DimExpr
+    point: Mapping[str, DimExpr]
 
 
 def score_stride(chunk: int) -> int:
@@ -50,6 +62,7 @@ class Softmax:
         schedule: ScheduleAttr,
         scores: SSAValue,
         running: tuple[SSAValue, SSAValue] | None,
+        rows: Rows,
     ):
         self.b = b
         self.block = form.body.block
@@ -58,10 +71,11 @@ class Softmax:
         self.running = running
         self.stride = score_stride(int_param(schedule, "chunk"))
         (key,) = form.group("reduce")
-        query = form.group("parallel")[-1]
-        self.query = query.symbol.data
-        self.key, self.bounds = key.symbol.data, key.range
-        self.bounded = bool(key.bounds.data)
+        self.point = rows.point
+        self.key = key.symbol.data
+        self.bounds = tuple(b.facts.simplify(bound.substitute(rows.point)) for bound in key.range)
+        # Bounds that are the same for all rows of a tile only shorten its range.
+        self.bounded = self.bounds[0] != 0 or ROW in self.bounds[1].symbols
         self.scale = float(form.scale.value.data)
         self.whole, self.extras = block_args(self.block.args[1:], b.extra)
         self.region = Region(b, self.block, self.whole)
@@ -75,13 +89,13 @@ class Softmax:
     def _is_tiled(self) -> bool:
         if self.bounded or self.whole or any(isinstance(op, ReadOp | IndexOp) for op in self.block.ops):
             return False
-        site = Site({self.query: sym(ROW)}, ((ROW, GROUP), (self.key, self.lanes)), (None, None))
+        site = Site(self.point, ((ROW, GROUP), (self.key, self.lanes)), (None, None))
         return all(tile_steps(self.b, operand, site) is not None for operand in self.extras.values())
 
     def limits(self, size: Index) -> tuple[SSAValue, SSAValue]:
-        """Keys of the chunk that the query at ROW may see: from, to, relative to the chunk."""
+        """Keys of the chunk that the row at ROW may see: from, to, relative to the chunk."""
         b = self.b
-        lower, upper = (bound.substitute({self.query: sym(ROW)}) - sym(CHUNK) for bound in self.bounds)
+        lower, upper = (bound - sym(CHUNK) for bound in self.bounds)
         return b.maximum(b.at(lower), 0), b.minimum(b.at(upper), size)
 
     def inverse(self, sums: SSAValue, shape: tuple[int, ...]) -> SSAValue:
@@ -162,7 +176,7 @@ class Softmax:
         b.bind(self.key, b.add(panel, b.at(sym(CHUNK))))
         count = b.sub(end, panel) if partial else None
         lanes = ((ROW, shape[0]), (self.key, shape[1])) if len(shape) == 2 else ((self.key, shape[0]),)
-        site = Site({self.query: sym(ROW)}, lanes, (None, count) if len(shape) == 2 else (count,))
+        site = Site(self.point, lanes, (None, count) if len(shape) == 2 else (count,))
         scaled = b.mulf(scores, b.splat(self.scale, self.kind, shape))
         args = {self.block.args[0]: scaled} | {arg: load(b, operand, site) for arg, operand in self.extras.items()}
         (value,) = self.region.run(args, site)

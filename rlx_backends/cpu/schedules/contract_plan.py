@@ -175,7 +175,9 @@ def _factor(
 
 
 def _shares_cache_sets(form: ContractOp, number: int, step: DimExpr | None) -> bool:
-    """Whether neighbouring rows lie a multiple of 4 KB apart: the rows of a tile would push each other out of the first-level cache."""
+    """Whether neighbouring rows lie a multiple of 4 KB apart: the rows of a tile would push each other out of the
+    first-level cache.
+    """
     kind = form.ins[number].type
     assert isinstance(kind, BufferType)
     return step is not None and step.is_const and step.value * byte_size(kind.scalar_type) % CACHE_PERIOD == 0

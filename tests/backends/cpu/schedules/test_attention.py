@@ -184,3 +184,13 @@ def test_keys_and_values_in_transposed_layouts() -> None:
     )
     for k in (1, 7, 45):
         check(text, {"q": random((9, 8)), "k": random((8, k), seed=1), "v": random((10, k), seed=2)}, {"K": k}, rtol=1e-5)
+
+
+@pytest.mark.parametrize("limits", ["[0, 1024]", "[0, 512]"])
+@pytest.mark.parametrize("layout", ["bshd", "bhsd"])
+@pytest.mark.parametrize("bounds", ["", " in [0, min(K, P + q + 1))", " in [max(0, P - 5), min(K, P + q + 1))"])
+def test_one_query_takes_the_heads_of_a_group_as_rows(bounds: str, layout: str, limits: str) -> None:
+    text = attention(6, 2, 16, 24, bounds=bounds, layout=layout, limits=limits)
+    for k in (1, 37, 500):
+        values = arrays(2, 1, k, 6, 2, 16, 24, layout)
+        check(text, values, {"B": 2, "Q": 1, "K": k, "P": k // 2}, rtol=1e-5, kinds=["grouped"])
