@@ -1,4 +1,5 @@
-"""Schedules of `lir.attention`: `blocked`, and `grouped` where one query's heads share keys: rows of a tile are then those heads.
+"""Schedules of `lir.attention`: `blocked`, and `single` for one query over cached keys, where the heads that share keys are the
+rows of a tile, and keys and values are asked for ahead of their use.
 
 A task is a run of queries of one head. The keys of the head are transposed into per-thread scratch, a chunk of up to 512 at a
 time; scores of a tile of queries go to scratch that stays in the first-level cache, are turned into weights row by row, and
@@ -18,7 +19,7 @@ from rlx_backends.base import Pack, Scratch
 from rlx_backends.cpu.schedules import attention_blocks
 from rlx_backends.cpu.schedules.attention_softmax import ROWS, score_stride
 from rlx_backends.support.kernel_builder import KernelBuilder
-from rlx_backends.support.spaces import int_param, text_param
+from rlx_backends.support.spaces import int_param
 from rlx_dialects.dims import DimExpr, ceildiv, const, sym
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.kernel.types import byte_size
@@ -41,15 +42,16 @@ def choose(form: FormOp, target: Any, facts: Facts) -> Sequence[ScheduleAttr]:
     numbers = {"width": width, "chunk": chunk, "several": int(several)}
     params: dict[str, Attribute] = {name: IntegerAttr(value, i64) for name, value in numbers.items()}
     blocked = ScheduleAttr.get("blocked", params)
-    shared = shared_heads(form, facts)
     queries = form.group("parallel")[-1].dim
     low, high = facts.bounds(queries)
-    if shared is None or (low is not None and low > 1):
+    if queries == keys or (low is not None and low > 1):
         return [blocked]
-    params = {**params, "head": StringAttr(shared[0]), "group": IntegerAttr(shared[1], i64)}
+    shared = shared_heads(form, facts)
+    if shared is not None:
+        params = {**params, "head": StringAttr(shared[0]), "group": IntegerAttr(shared[1], i64)}
     if low == high:
-        return [ScheduleAttr.get("grouped", params)]
-    return [ScheduleAttr.get("grouped", params, ConstraintAttr.get(queries, "==", const(1))), blocked]
+        return [ScheduleAttr.get("single", params)]
+    return [ScheduleAttr.get("single", params, ConstraintAttr.get(queries, "==", const(1))), blocked]
 
 
 def shared_heads(form: AttentionOp, facts: Facts) -> tuple[str, int] | None:
@@ -92,7 +94,7 @@ def scratch(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> 
     depth: DimExpr = ceildiv(form.group("dot")[0].dim, square) * square
     needs = [Scratch(depth * chunk, kind), Scratch(const(ROWS * score_stride(chunk)), kind)]
     if int_param(schedule, "several"):
-        queries = attention_blocks.rows_of(form, text_param(schedule, "head"), int_param(schedule, "group", 1)).count
+        queries = attention_blocks.rows_of(form, schedule).count
         needs += [Scratch(queries * form.group("value")[0].dim, kind), Scratch(queries, kind), Scratch(queries, kind)]
     return needs
 

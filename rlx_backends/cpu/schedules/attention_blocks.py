@@ -13,6 +13,7 @@ from rlx_backends.support.kernel_builder import KernelBuilder, Operand, total
 from rlx_backends.support.sites import Site, load, store, tile_steps
 from rlx_backends.support.spaces import int_param, text_param
 from rlx_dialects.dims import DimExpr, ceildiv, const, sym
+from rlx_dialects.kernel.pointers import PrefetchOp
 from rlx_dialects.kernel.types import element_of, shape_of
 from rlx_dialects.kernel.vector import ExtractOp, TransposeOp
 from rlx_dialects.lir import AttentionOp, ScheduleAttr
@@ -29,15 +30,15 @@ def lower(kernel: KernelBuilder, form: AttentionOp, schedule: ScheduleAttr) -> N
     _Attention(kernel, form, schedule).write()
 
 
-def rows_of(form: AttentionOp, head: str, group: int) -> Rows:
-    """Rows are queries; or, with a `head` dim that reads shared keys in groups, the heads of a group at the one query
-    there is.
-    """
+def rows_of(form: AttentionOp, schedule: ScheduleAttr) -> Rows:
+    """Rows are queries; or, for a single query, the heads of a group that share keys."""
     *outer, query = [(it.symbol.data, it.dim) for it in form.group("parallel")]
-    if not head:
+    if schedule.kind.data != "single":
         return Rows(tuple(outer), query[1], {query[0]: sym(ROW)})
+    head, group = text_param(schedule, "head"), int_param(schedule, "group", 1)
     shared = tuple((HEAD, extent // group) if name == head else (name, extent) for name, extent in outer)
-    return Rows(shared, const(group), {query[0]: const(0), head: sym(HEAD) * group + sym(ROW)})
+    place = {head: sym(HEAD) * group + sym(ROW)} if head else {}
+    return Rows(shared, const(group), {query[0]: const(0), **place})
 
 
 class _Attention:
@@ -47,7 +48,8 @@ class _Attention:
         self.kind = form.body.block.args[0].type
         self.width, self.chunk = int_param(schedule, "width"), int_param(schedule, "chunk")
         self.several = bool(int_param(schedule, "several"))
-        self.rows = rows_of(form, text_param(schedule, "head"), int_param(schedule, "group", 1))
+        self.rows = rows_of(form, schedule)
+        self.single = schedule.kind.data == "single"
         self.queries = self.rows.count
         (key,), (dot,), (value,) = (form.group(group) for group in ("reduce", "dot", "value"))
         self.key, self.keys, self.range = key.symbol.data, key.dim, key.range
@@ -72,6 +74,10 @@ class _Attention:
         b = self.b
         tiles = ceildiv(self.queries, ROWS)
         heads = total(extent for _, extent in self.rows.outer)
+        if self.single:
+            head_from, head_to = b.partition(b.at(heads))
+            b.for_points(self.rows.outer, head_from, head_to, lambda: self._head(b.index(0), b.at(self.queries)))
+            return
         head_from, head_to, tile_from, tile_to = b.partition_2d(b.at(heads), b.at(tiles), (1, 1), "rows")
         first = b.mul(tile_from, ROWS)
         end = b.minimum(b.mul(tile_to, ROWS), b.at(self.queries))
@@ -143,6 +149,8 @@ class _Attention:
 
         def squares(rest: SSAValue | None) -> None:
             def square() -> None:
+                if self.single and rest is None:
+                    self._ask_ahead(square_size)
                 inside = None if exact else b.at(self.depth - sym(self.dot))
                 value = self._converted(load(b, operand, Site(self.rows.point, site.lanes, (rest, inside))))
                 # The scratch has whole squares, so rows beyond the last d are written too.
@@ -153,6 +161,16 @@ class _Attention:
         whole = b.whole(end, square_size)
         b.for_dim(self.key, b.at(sym(CHUNK)), whole, square_size, lambda: squares(None))
         b.for_dim(self.key, whole, end, square_size, lambda: squares(b.sub(end, b.index(b.env[self.key]))))
+
+    def _ask_ahead(self, count: int) -> None:
+        """Prefetch the keys of the square after next, and the values of this one's keys: nothing is used twice from memory."""
+        b = self.b
+        ahead = b.offset_of(self.key_operand, {**self.rows.point, self.key: sym(self.key) + 2 * count})
+        values = b.offset_of(self.value_operand, {**self.rows.point, self.value: sym(self.dot)})
+        for operand, offset in ((self.key_operand, ahead), (self.value_operand, values)):
+            step = offset.coefficient(self.key)
+            for i in range(count if step is not None else 0):
+                b.op(PrefetchOp(operand.pointer, b.at(offset + step * i), 2))  # pyright: ignore[reportOptionalOperand]
 
     def _converted(self, value: SSAValue) -> SSAValue:
         """In the type of the scores."""
