@@ -27,7 +27,7 @@ lir.program @main {
 }
 ```
 
-Expects: LIR before selection. Ensures: the named forms have exactly the given schedule. Numerics: exact.
+Expects: LIR before planning. Ensures: the named forms have exactly the given schedule. Numerics: exact.
 """
 
 from __future__ import annotations
