@@ -72,13 +72,6 @@ class FormSchedules(Protocol):
         """Write the body of the kernel function (a `KernelBuilder`)."""
         ...
 
-    def partition(self, form: FormOp, schedule: ScheduleAttr, facts: Facts) -> tuple[str, ...]:
-        """A key of how the team shares the work.
-
-        Two forms with equal keys whose accesses agree need no barrier between them; () says nothing.
-        """
-        ...
-
 
 class Backend(Protocol):
     """One target."""

@@ -99,11 +99,6 @@ def scratch(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> 
     return needs
 
 
-def partition(form: FormOp, schedule: ScheduleAttr, facts: Facts) -> tuple[str, ...]:
-    """Unknown: the rectangle depends on the size of the team."""
-    return ()
-
-
 def lower(kernel: KernelBuilder, form: FormOp, schedule: ScheduleAttr) -> None:
     """Heads × runs of queries are shared by the team."""
     assert isinstance(form, AttentionOp)

@@ -135,11 +135,6 @@ def scratch(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> 
     return [*needs, *(Scratch(depth * width, f.value.type) for f in plan.panels)]
 
 
-def partition(form: FormOp, schedule: ScheduleAttr, facts: Facts) -> tuple[str, ...]:
-    """Unknown: the rectangle depends on the size of the team."""
-    return ()
-
-
 def lower(kernel: KernelBuilder, form: FormOp, schedule: ScheduleAttr) -> None:
     """Write the kernel for the schedule's kind."""
     assert isinstance(form, ContractOp)

@@ -66,11 +66,6 @@ def scratch(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> 
     return ()
 
 
-def partition(form: FormOp, schedule: ScheduleAttr, facts: Facts) -> tuple[str, ...]:
-    """Unknown: the rectangle depends on the size of the team."""
-    return ()
-
-
 def lower(kernel: KernelBuilder, form: FormOp, schedule: ScheduleAttr) -> None:
     """Rows × vectors; the last vector of a row is masked."""
     assert isinstance(form, MapOp)

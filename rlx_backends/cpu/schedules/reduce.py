@@ -131,13 +131,6 @@ def scratch(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> 
     return [Scratch(elements, element_type(value)) for value in RowStages(form).kept]
 
 
-def partition(form: FormOp, schedule: ScheduleAttr, facts: Facts) -> tuple[str, ...]:
-    """Equal shares of the rows; for `columns` the rectangle depends on the size of the team, so nothing is known."""
-    if schedule.kind.data == "columns":
-        return ()
-    return ("rows", str(rows_of(_dims(Space(form, facts), "parallel"))))
-
-
 def lower(kernel: KernelBuilder, form: FormOp, schedule: ScheduleAttr) -> None:
     """Rows for each thread, or a rectangle of rows × columns."""
     assert isinstance(form, ReduceOp)

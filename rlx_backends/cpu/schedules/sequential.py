@@ -29,11 +29,6 @@ def scratch(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> 
     return sort.scratch(form, schedule) if isinstance(form, SortOp) else ()
 
 
-def partition(form: FormOp, schedule: ScheduleAttr, facts: Facts) -> tuple[str, ...]:
-    """Unknown: rectangles depend on the size of the team, and a scatter shares destinations."""
-    return ()
-
-
 def lower(kernel: KernelBuilder, form: FormOp, schedule: ScheduleAttr) -> None:
     """See the modules."""
     _MODULES[type(form)].lower(kernel, form, schedule)
