@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xdsl.ir import Dialect
 
-_DIALECTS = ("rlx", "hir", "mir", "lir", "kernel")
+_DIALECTS = ("rlx", "hir", "mir", "lir", "kernel", "cuda", "rocm", "metal")
 """Each is a package `rlx_dialects.<name>` with a `Dialect` object `<NAME>`."""
 
 

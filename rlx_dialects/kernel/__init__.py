@@ -12,12 +12,15 @@ from rlx_dialects.kernel.functions import (
     BufferOp,
     CallOp,
     DimOp,
+    DimPointerOp,
     EntryOp,
     FuncOp,
+    Function,
     GuardOp,
     PlanOp,
     PlanResultOp,
     ReturnOp,
+    StatusPointerOp,
 )
 from rlx_dialects.kernel.memory import GatherOp, LoadOp, ScatterOp, StoreOp
 from rlx_dialects.kernel.pointers import AllocaOp, OffsetOp, PrefetchOp, PtrCastOp
@@ -40,7 +43,7 @@ KERNEL = Dialect(
     "kernel",
     [
         # functions
-        FuncOp, EntryOp, PlanOp, ReturnOp, CallOp, BufferOp, ArenaOp, DimOp, GuardOp, PlanResultOp,
+        FuncOp, EntryOp, PlanOp, ReturnOp, CallOp, BufferOp, ArenaOp, DimOp, DimPointerOp, StatusPointerOp, GuardOp, PlanResultOp,
         # team
         ThreadIdOp, NumThreadsOp, PartitionOp, Partition2dOp, BarrierOp, FaultOp,
         # memory
@@ -56,8 +59,8 @@ KERNEL = Dialect(
 
 __all__ = [
     "KERNEL", "AllocaOp", "ApplyOp", "ArenaOp", "BarrierOp", "BroadcastOp", "BufferOp", "CallOp", "CastOp", "CmpOp", "DimOp",
-    "EntryOp", "ExtractOp", "FaultOp", "FuncOp", "GatherOp", "GuardOp", "InsertOp", "IotaOp", "LoadOp", "MaskOp",
-    "NumThreadsOp", "OffsetOp", "OuterDotOp", "OuterFmaOp", "Partition2dOp", "PartitionOp", "PlanOp", "PlanResultOp",
-    "PrefetchOp", "PtrCastOp", "PtrType", "ReduceOp", "ReduceWithOp", "ReturnOp", "ScatterOp", "SelectOp", "ShuffleOp",
-    "StoreOp", "ThreadIdOp", "TransposeOp", "YieldOp", "ptr", "vector",
+    "DimPointerOp", "EntryOp", "ExtractOp", "FaultOp", "FuncOp", "Function", "GatherOp", "GuardOp", "InsertOp", "IotaOp",
+    "LoadOp", "MaskOp", "NumThreadsOp", "OffsetOp", "OuterDotOp", "OuterFmaOp", "Partition2dOp", "PartitionOp", "PlanOp",
+    "PlanResultOp", "PrefetchOp", "PtrCastOp", "PtrType", "ReduceOp", "ReduceWithOp", "ReturnOp", "ScatterOp", "SelectOp",
+    "ShuffleOp", "StatusPointerOp", "StoreOp", "ThreadIdOp", "TransposeOp", "YieldOp", "ptr", "vector",
 ]  # fmt: skip

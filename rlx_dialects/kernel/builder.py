@@ -22,7 +22,7 @@ from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from rlx_dialects.dims import DimExpr
 from rlx_dialects.kernel.elementwise import ApplyOp, CastOp, CmpOp, SelectOp
-from rlx_dialects.kernel.functions import CallOp, EntryOp, FuncOp, PlanOp, ReturnOp
+from rlx_dialects.kernel.functions import CallOp, EntryOp, Function, PlanOp, ReturnOp
 from rlx_dialects.kernel.lift import lift
 from rlx_dialects.kernel.memory import LoadOp, StoreOp
 from rlx_dialects.kernel.pointers import OffsetOp
@@ -37,7 +37,7 @@ Index: TypeAlias = "SSAValue | int"
 class KernelBuilder:
     """Builds the body of one function. Where an index is expected a Python int will do; constants are made once, at its start."""
 
-    def __init__(self, function: FuncOp | EntryOp | PlanOp):
+    def __init__(self, function: Function | EntryOp | PlanOp):
         self.entry = function.body.block
         self.block = self.entry
         self._constants: dict[tuple[object, ...], SSAValue] = {}

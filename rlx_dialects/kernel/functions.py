@@ -55,18 +55,9 @@ from rlx_dialects.kernel.types import INDEX, PtrType, ptr, verify_value_type
 NOALIAS = "kernel.noalias"
 
 
-@irdl_op_definition
-class FuncOp(IRDLOperation):
-    """A kernel or a part of one. A pointer argument marked `kernel.noalias` overlaps nothing else that the function writes.
+class Function(IRDLOperation):
+    """What `kernel.func` and the kernels of a GPU dialect have in common: a name, typed arguments, a body of one block."""
 
-    ```mlir
-    kernel.func @copy(%x: !kernel.ptr<f32, global>, %y: !kernel.ptr<f32, global> {kernel.noalias}, %n: index) {
-      kernel.return
-    }
-    ```
-    """
-
-    name = "kernel.func"
     sym_name = prop_def(SymbolNameConstraint())
     function_type = prop_def(FunctionType)
     arg_attrs = opt_prop_def(ArrayAttr[DictionaryAttr])
@@ -101,7 +92,7 @@ class FuncOp(IRDLOperation):
         return frozenset(i for i, marks in enumerate(self.arg_attrs.data) if NOALIAS in marks.data)
 
     @classmethod
-    def parse(cls, parser: Parser) -> FuncOp:
+    def parse(cls, parser: Parser) -> Function:
         name, inputs, outputs, body, extra, arg_attrs, _ = parse_func_op_like(
             parser, reserved_attr_names=("sym_name", "function_type", "arg_attrs")
         )
@@ -132,6 +123,20 @@ class FuncOp(IRDLOperation):
                 if position in self.noalias:
                     raise VerifyException(f"argument {position} is marked {NOALIAS} but has type {type_}, not a pointer")
         _verify_end(self.body.block, self.function_type.outputs.data)
+
+
+@irdl_op_definition
+class FuncOp(Function):
+    """A kernel or a part of one. A pointer argument marked `kernel.noalias` overlaps nothing else that the function writes.
+
+    ```mlir
+    kernel.func @copy(%x: !kernel.ptr<f32, global>, %y: !kernel.ptr<f32, global> {kernel.noalias}, %n: index) {
+      kernel.return
+    }
+    ```
+    """
+
+    name = "kernel.func"
 
 
 class _Program(IRDLOperation):
@@ -217,7 +222,7 @@ class ReturnOp(IRDLOperation):
 
     name = "kernel.return"
     values = var_operand_def()
-    traits = traits_def(IsTerminator(), HasParent(FuncOp, EntryOp, PlanOp))
+    traits = traits_def(IsTerminator(), HasParent(Function, EntryOp, PlanOp))
     assembly_format = "($values^ `:` type($values))? attr-dict"
 
     def __init__(self, *values: SSAValue | Operation):
@@ -315,6 +320,63 @@ class DimOp(IRDLOperation):
 
 
 @irdl_op_definition
+class DimPointerOp(IRDLOperation):
+    """Where value number `number` of the call's `dims` lies in the memory of the device; in an entry that launches kernels.
+
+    A runtime dim reaches a kernel this way, so that a recorded schedule serves every value of it.
+
+    ```mlir
+    %p = kernel.dim_pointer 0
+    ```
+    """
+
+    name = "kernel.dim_pointer"
+    number = prop_def(IntegerAttr[I64])
+    result = result_def(BaseAttr(PtrType))
+    traits = traits_def(Pure())
+
+    def __init__(self, number: int):
+        super().__init__(properties={"number": IntegerAttr(number, i64)}, result_types=[ptr(INDEX, "global")])
+
+    @classmethod
+    def parse(cls, parser: Parser) -> DimPointerOp:
+        return cls(parser.parse_integer(allow_boolean=False))
+
+    def print(self, printer: Printer) -> None:
+        printer.print_string(f" {self.number.value.data}")
+
+    def verify_(self) -> None:
+        _verify_inside(self, EntryOp)
+
+
+@irdl_op_definition
+class StatusPointerOp(IRDLOperation):
+    """The status words of the call in the memory of the device, for kernels that may fault; in an entry that launches kernels.
+
+    ```mlir
+    %p = kernel.status_pointer
+    ```
+    """
+
+    name = "kernel.status_pointer"
+    result = result_def(BaseAttr(PtrType))
+    traits = traits_def(Pure())
+
+    def __init__(self):
+        super().__init__(result_types=[ptr(i64, "global")])
+
+    @classmethod
+    def parse(cls, parser: Parser) -> StatusPointerOp:
+        return cls()
+
+    def print(self, printer: Printer) -> None:
+        pass
+
+    def verify_(self) -> None:
+        _verify_inside(self, EntryOp)
+
+
+@irdl_op_definition
 class GuardOp(IRDLOperation):
     """Leaves the plan function with 1 + `number` unless the condition holds.
 
@@ -367,7 +429,7 @@ def _verify_end(block: Block, outputs: Sequence[Attribute]) -> None:
 
 def _verify_inside(op: Operation, *allowed: type[Operation]) -> None:
     parent = op.parent_op()
-    while parent is not None and not isinstance(parent, FuncOp | EntryOp | PlanOp):
+    while parent is not None and not isinstance(parent, Function | EntryOp | PlanOp):
         parent = parent.parent_op()
     if parent is not None and not isinstance(parent, allowed):
         raise VerifyException(f"{op.name} stands in {' or '.join(kind.name for kind in allowed)}, found it in {parent.name}")

@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, StringAttr, UnitAttr, i1, i64
 from xdsl.ir import Operation, SSAValue
 from xdsl.irdl import (
+    AttrSizedOperandSegments,
+    BaseAttr,
     IRDLOperation,
     irdl_op_definition,
     operand_def,
+    opt_operand_def,
     opt_prop_def,
     prop_def,
     result_def,
@@ -24,8 +27,8 @@ from xdsl.printer import Printer
 from xdsl.traits import MemoryReadEffect, MemoryWriteEffect, Pure
 from xdsl.utils.exceptions import VerifyException
 
-from rlx_dialects.kernel.functions import EntryOp, FuncOp, PlanOp
-from rlx_dialects.kernel.types import INDEX
+from rlx_dialects.kernel.functions import EntryOp, Function, PlanOp
+from rlx_dialects.kernel.types import INDEX, PtrType
 
 
 @irdl_op_definition
@@ -174,7 +177,7 @@ class BarrierOp(IRDLOperation):
 
     def verify_(self) -> None:
         function = _verify_no_plan(self)
-        if self.interruptible and isinstance(function, FuncOp):
+        if self.interruptible and isinstance(function, Function):
             raise VerifyException("an interruptible barrier stands in kernel.entry: a kernel cannot leave it")
 
 
@@ -182,10 +185,12 @@ class BarrierOp(IRDLOperation):
 class FaultOp(IRDLOperation):
     """If the condition holds, reports `code` with the schedule item and up to four details; the first fault of a call stays.
 
-    Codes: 1 index out of range (details: operand, index, extent), 2 loop limit reached. Execution goes on.
+    Codes: 1 index out of range (details: operand, index, extent), 2 loop limit reached. Execution goes on. The words of the
+    report are those of the call; a kernel of a GPU gets them as a pointer, `status`.
 
     ```mlir
     kernel.fault 1 item %item(%operand, %index, %extent) if %bad
+    kernel.fault 1 item %item(%operand, %index, %extent) if %bad status %words : !kernel.ptr<i64, global>
     ```
     """
 
@@ -194,8 +199,10 @@ class FaultOp(IRDLOperation):
     item = operand_def(INDEX)
     details = var_operand_def(INDEX)
     condition = operand_def(i1)
+    status = opt_operand_def(BaseAttr(PtrType))
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
     traits = traits_def(MemoryWriteEffect())
-    assembly_format = "$code `item` $item `(` $details `)` `if` $condition attr-dict"
+    assembly_format = "$code `item` $item `(` $details `)` `if` $condition (`status` $status^ `:` type($status))? attr-dict"
 
     def __init__(
         self,
@@ -203,8 +210,9 @@ class FaultOp(IRDLOperation):
         item: SSAValue | Operation,
         details: Sequence[SSAValue | Operation],
         condition: SSAValue | Operation,
+        status: SSAValue | Operation | None = None,
     ):
-        super().__init__(operands=[item, details, condition], properties={"code": IntegerAttr(code, i64)})
+        super().__init__(operands=[item, details, condition, status], properties={"code": IntegerAttr(code, i64)})
 
     def verify_(self) -> None:
         if len(self.details) > 4:
@@ -221,7 +229,7 @@ def _verify_units(units: Sequence[int]) -> None:
 
 def _verify_no_plan(op: Operation) -> Operation | None:
     parent = op.parent_op()
-    while parent is not None and not isinstance(parent, FuncOp | EntryOp | PlanOp):
+    while parent is not None and not isinstance(parent, Function | EntryOp | PlanOp):
         parent = parent.parent_op()
     if isinstance(parent, PlanOp):
         raise VerifyException(f"{op.name} in kernel.plan: a plan runs on one thread, before the call")
