@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from xdsl.dialects.builtin import ModuleOp
 
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.lir import FormOp, LayoutAttr, ScheduleAttr
+
+if TYPE_CHECKING:
+    from rlx_backends.support.entry import EntryWriter
+    from rlx_backends.support.kernel_builder import KernelBuilder
 
 
 class TargetFacts(Protocol):
@@ -77,6 +81,16 @@ class Backend(Protocol):
     """One target."""
 
     name: str
+
+    @property
+    def kernel_builder(self) -> type[KernelBuilder]:
+        """What writes the kernel of a form; `schedules` get one to write with."""
+        ...
+
+    @property
+    def entry_writer(self) -> type[EntryWriter]:
+        """What writes the entry of a program, out of the kernels of its forms."""
+        ...
 
     def target(self, options: Mapping[str, Any]) -> TargetFacts:
         """The machine to compile for; TargetError says what is missing."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rlx_backends.base import Backend
 
-_OWN = {"cpu": "rlx_backends.cpu", "numpy": "rlx_backends.numpy"}
+_OWN = {name: f"rlx_backends.{name}" for name in ("cpu", "numpy", "cuda", "rocm", "metal")}
 
 
 @cache

@@ -99,10 +99,35 @@ _KERNEL = Stage(
     dialects=frozenset({"builtin", "kernel", "arith", "math", "scf"}),
 )
 
+
+def _for_target(stage: Stage, target: str, dialects: frozenset[str] = frozenset()) -> Stage:
+    """A stage whose passes ask another backend than "cpu"."""
+
+    def aimed(name: str) -> str:
+        if name.partition("{")[0] not in _ASKING:
+            return name
+        return f"{name[:-1]} target={target}}}" if name.endswith("}") else f"{name}{{target={target}}}"
+
+    return Stage(stage.name, tuple(map(aimed, stage.passes)), stage.dialects | dialects)
+
+
+_ASKING = ("lir-select-schedules", "lir-pack-parameters", "convert-lir-to-kernel")
+"""The passes that ask a backend."""
+
+_GPUS = {"cuda": "NVIDIA", "rocm": "AMD", "metal": "Apple"}
+
 PIPELINES: dict[str, Pipeline] = {
     pipeline.name: pipeline
     for pipeline in (
         Pipeline("cpu-default", "from HIR or MIR to kernels for the host's CPU", (_HIR, _MIR, _LIR, _KERNEL)),
         Pipeline("numpy-default", "from HIR or MIR to what the NumPy executor runs", (_HIR, _MIR, _LIR_NUMPY)),
+        *(
+            Pipeline(
+                f"{target}-default",
+                f"from HIR or MIR to kernels for {maker} GPUs",
+                (_HIR, _MIR, _for_target(_LIR, target), _for_target(_KERNEL, target, frozenset({target}))),
+            )
+            for target, maker in _GPUS.items()
+        ),
     )
 }

@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # asking for the target alone is cheap: a cached artifact nee
     from xdsl.dialects.builtin import ModuleOp
 
     from rlx_backends.base import FormSchedules
+    from rlx_backends.support.entry import EntryWriter
+    from rlx_backends.support.kernel_builder import KernelBuilder
     from rlx_dialects.lir import FormOp
 
 _SCHEDULES = {
@@ -65,6 +67,18 @@ class CpuBackend:
             else:
                 raise TargetError(f"feature '{word}' must start with + or -", code="bad-features")
         return named(cpu or base.name, tuple(kept))
+
+    @property
+    def kernel_builder(self) -> type[KernelBuilder]:
+        from rlx_backends.support.kernel_builder import KernelBuilder
+
+        return KernelBuilder
+
+    @property
+    def entry_writer(self) -> type[EntryWriter]:
+        from rlx_backends.support.entry import EntryWriter
+
+        return EntryWriter
 
     def schedules(self, form: FormOp) -> FormSchedules:
         """The module of `schedules/` for this form."""

@@ -33,6 +33,12 @@ class NumpyBackend:
     def schedules(self, form: Any) -> NoReturn:
         raise LowerError(f"target 'numpy' executes '{form.name}' as it is and has no schedules")
 
+    @property
+    def kernel_builder(self) -> NoReturn:
+        raise LowerError("target 'numpy' executes LIR as it is and has no kernels")
+
+    entry_writer = kernel_builder
+
     def compile(self, module: Any, target: Any, options: Mapping[str, Any]) -> NoReturn:
         raise TargetError("target 'numpy' executes LIR and compiles nothing", hint="run_lir of rlx_backends.numpy runs it")
 

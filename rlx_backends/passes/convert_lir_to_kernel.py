@@ -64,7 +64,6 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from rlx_backends.registry import backend
-from rlx_backends.support.entry import EntryWriter
 from rlx_backends.support.kernel_cache import KernelCache
 from rlx_backends.support.plan_function import plan_function
 from rlx_dialects.lir import programs
@@ -84,11 +83,12 @@ class ConvertLirToKernelPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         chosen = backend(self.target)
         machine = chosen.target({"cpu": self.cpu, "features": self.features})
-        kernels = KernelCache(chosen, machine)
+        writer, builder = chosen.entry_writer, chosen.kernel_builder
+        kernels = KernelCache(chosen, machine, builder)
         made = []
         for program in programs(op):
             facts = facts_of(program)
-            made.append(EntryWriter(program, facts, kernels).write())
+            made.append(writer(program, facts, kernels).write())
             made.append(plan_function(program, facts))
         block = op.body.block
         for program in programs(op):

@@ -13,6 +13,7 @@ from xdsl.dialects.builtin import IndexType, IntegerAttr, NoneAttr
 from xdsl.ir import Block, Operation, Region, SSAValue
 
 from rlx_backends.support.boundary import THREADS, boundary
+from rlx_backends.support.kernel_builder import KernelBuilder
 from rlx_backends.support.kernel_cache import KernelCache
 from rlx_dialects import kernel
 from rlx_dialects.dims import DimExpr, const, sym
@@ -157,9 +158,20 @@ class EntryWriter:
                 # A kernel claims no alignment: equal kernels serve buffers of any.
                 pointer = self.emit(kernel.PtrCastOp(pointer, wanted.element_type, wanted.align.data))
             arguments.append(pointer)
-        arguments += [self.symbols[name] for name in builder.symbols]
+        arguments += [self.symbol_argument(name) for name in builder.symbols]
         if builder.can_fault:
-            arguments.append(self.value(const(self.item)))
+            arguments += self.fault_arguments()
+        self.run(builder, arguments)
+
+    # -- what a program for another kind of machine does differently
+
+    def symbol_argument(self, name: str) -> SSAValue:
+        return self.symbols[name]
+
+    def fault_arguments(self) -> list[SSAValue]:
+        return [self.value(const(self.item))]
+
+    def run(self, builder: KernelBuilder, arguments: list[SSAValue]) -> None:
         self.block.add_op(kernel.CallOp(builder.name, arguments))
 
     def scratch_start(self, form: FormOp, at: int) -> int:

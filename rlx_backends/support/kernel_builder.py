@@ -20,7 +20,7 @@ from rlx_dialects.dims import DimExpr, DimLike, as_expr, const, sym
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.kernel import builder
 from rlx_dialects.kernel.elementwise import ApplyOp
-from rlx_dialects.kernel.functions import FuncOp
+from rlx_dialects.kernel.functions import FuncOp, Function
 from rlx_dialects.kernel.team import Partition2dOp
 from rlx_dialects.kernel.types import INDEX, ptr
 from rlx_dialects.kernel.vector import IotaOp
@@ -94,16 +94,19 @@ class KernelBuilder(builder.KernelBuilder):
         for value in (*form.ins, *form.extra, *form.outs):
             assert isinstance(value.type, BufferType)
             kinds.append(value.type)
-        self.pointer_types = [ptr(kind.scalar_type) for kind in kinds]
+        self.pointer_types = [ptr(kind.scalar_type, align=self.buffer_alignment(kind)) for kind in kinds]
         self.pointer_types += [ptr(scalar_type(need.element_type), align=ARENA_ALIGNMENT) for need in scratch]
-        inputs: list[Attribute] = [*self.pointer_types, *[INDEX] * (len(self.symbols) + self.can_fault)]
-        self.func = FuncOp(name, inputs)
+        inputs: list[Attribute] = [*self.pointer_types, *map(self.symbol_type, self.symbols)]
+        inputs += self.fault_types() if self.can_fault else []
+        self.func = self.new_function(name, inputs)
         super().__init__(self.func)
         args = self.func.body.block.args
         pointers = len(self.pointer_types)
         for arg, symbol in zip(args[pointers:], self.symbols, strict=False):
             arg.name_hint = symbol
-        self.item = args[-1] if self.can_fault else None
+        fault = args[pointers + len(self.symbols) :]
+        self.item = fault[0] if fault else None
+        self.status = fault[1] if len(fault) > 1 else None
         accesses = [*form.in_accesses, *form.extra_accesses, *form.out_accesses]
         count = len(accesses)
         operands = [Operand(i, args[i], kinds[i], accesses[i]) for i in range(count)]
@@ -117,9 +120,30 @@ class KernelBuilder(builder.KernelBuilder):
         self._scopes = [_Scope(self.block)]
         self.facts = facts.with_iteration(form.extents)
         for symbol, value in zip(self.symbols, args[pointers : pointers + len(self.symbols)], strict=True):
-            self.bind(symbol, value)
+            self.bind(symbol, self.symbol_value(value))
 
-    def finish(self) -> FuncOp:
+    # -- what another kind of kernel does differently
+
+    def new_function(self, name: str, inputs: Sequence[Attribute]) -> Function:
+        return FuncOp(name, inputs)
+
+    def buffer_alignment(self, kind: BufferType) -> int | None:
+        """What a kernel may rely on of the buffers it gets; None: elements are aligned."""
+        return None
+
+    def symbol_type(self, symbol: str) -> Attribute:
+        """The type of the argument that brings a symbol of the program."""
+        return INDEX
+
+    def symbol_value(self, argument: SSAValue) -> SSAValue:
+        """The value of a symbol, at the start of the function."""
+        return argument
+
+    def fault_types(self) -> list[Attribute]:
+        """The arguments of a function that can fault: the schedule item, and where faults go if that is not the call."""
+        return [INDEX]
+
+    def finish(self) -> Function:
         """End the function and return it."""
         self.end()
         return self.func

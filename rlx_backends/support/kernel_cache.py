@@ -45,7 +45,8 @@ class KernelCache:
 
     backend: Backend
     target: Any
-    functions: list[kernel.FuncOp] = field(default_factory=list)
+    builder: type[KernelBuilder] = KernelBuilder
+    functions: list[kernel.Function] = field(default_factory=list)
     _found: dict[tuple[str, ScheduleAttr, frozenset[Any]], KernelBuilder] = field(default_factory=dict)
 
     def kernel(self, form: FormOp, schedule: ScheduleAttr, facts: Facts) -> KernelBuilder:
@@ -56,7 +57,7 @@ class KernelCache:
             name = f"{form.name.split('.')[-1]}_{len(self._found)}"
             schedules = self.backend.schedules(form)
             scratch = schedules.scratch(form, schedule, self.target, facts)
-            found = self._found[key] = KernelBuilder(name, form, schedule, self.target, facts, scratch)
+            found = self._found[key] = self.builder(name, form, schedule, self.target, facts, scratch)
             schedules.lower(found, form, schedule)
             self.functions.append(found.finish())
         return found

@@ -245,7 +245,7 @@ class Region:
 def report_index(b: KernelBuilder, operand: Operand, index: SSAValue, extent: SSAValue, bad: SSAValue) -> None:
     """Fault if `bad`: an index of an operand is outside its extent."""
     assert b.item is not None
-    b.op(FaultOp(INDEX_OUT_OF_RANGE, b.item, [b.index(operand.number), index, extent], bad))
+    b.op(FaultOp(INDEX_OUT_OF_RANGE, b.item, [b.index(operand.number), index, extent], bad, b.status))
 
 
 def as_index(b: KernelBuilder, value: SSAValue) -> SSAValue:

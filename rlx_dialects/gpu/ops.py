@@ -267,7 +267,7 @@ class SharedOp(IRDLOperation):
         if self.count.value.data < 1:
             raise VerifyException(f"shared memory has at least one element, found {self.count.value.data}")
         parent = self.parent_op()
-        if parent is not None and not isinstance(parent, KernelOp):
+        if parent is not None and not isinstance(parent, KernelOp) and facts_around(self) is not None:
             raise VerifyException(f"shared memory is declared at the top of a kernel, found it in {parent.name}")
 
 

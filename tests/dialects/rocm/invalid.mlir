@@ -51,6 +51,17 @@ rocm.kernel @k() attributes {arch = "gfx942", block = array<i64: 64>} {
 
 // -----
 
+// Shared memory in a loop.
+rocm.kernel @k(%n: index) attributes {arch = "gfx942", block = array<i64: 64>} {
+  scf.for %i = %n to %n step %n {
+    // expected-error@+1 {{shared memory is declared at the top of a kernel, found it in scf.for}}
+    %s = rocm.shared 4 : !kernel.ptr<f32, shared>
+  }
+  kernel.return
+}
+
+// -----
+
 // An axis.
 rocm.kernel @k() attributes {arch = "gfx942", block = array<i64: 64>} {
   // expected-error@+1 {{an axis is one of x, y, z, found 'w'}}
