@@ -51,11 +51,11 @@ class GpuKernelBuilder(KernelBuilder):
     target: GpuTarget
 
     @property
-    def gpu(self):
+    def gpu(self) -> GpuFacts:
         return self.target.facts
 
     @property
-    def ops(self):
+    def ops(self) -> GpuOps:
         return self.target.ops
 
     # -- what differs from a function of the team
