@@ -133,6 +133,20 @@ class GpuKernelBuilder(KernelBuilder):
         """The number of this thread's subgroup in the block."""
         return self._id("subgroup_id")
 
+    def bind_point(self, dims: Sequence[tuple[str, DimExpr]], place: SSAValue) -> None:
+        """Bind each dim to its part of a place in the row-major space of `dims`; the place lies inside it."""
+        rest = place
+        for position in range(len(dims) - 1, -1, -1):
+            name, extent = dims[position]
+            if extent == 1:
+                self.bind(name, 0)
+            elif all(outer == 1 for _, outer in dims[:position]):
+                self.bind(name, rest)
+            else:
+                values = {"p": rest, **{symbol: self.env[symbol] for symbol in extent.symbols}}
+                self.bind(name, self.apply(sym("p") % extent, values))
+                rest = self.apply(sym("p") // extent, values)
+
     # -- what threads share
 
     def shared(self, count: int, element: Attribute, align: int = BUFFER_ALIGNMENT) -> SSAValue:
