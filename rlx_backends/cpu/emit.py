@@ -12,6 +12,7 @@ from rlx_backends.cpu import team
 from rlx_backends.cpu.math import math_table
 from rlx_backends.cpu.target import CpuTarget
 from rlx_backends.llvm import FunctionEmitter, TargetEmission, emit_module, vectors
+from rlx_backends.llvm.program import CONTEXT
 from rlx_backends.llvm.values import register_type, splat
 from rlx_dialects.kernel.vector import OuterDotOp
 
@@ -28,7 +29,7 @@ def emission(target: CpuTarget) -> TargetEmission:
         features=frozenset(target.features),
         math=math_table(target),
         handlers={**team.HANDLERS, OuterDotOp: outer_dot},
-        context=team.CONTEXT,
+        context=CONTEXT,
         context_ops=team.CONTEXT_OPS,
         native_casts=frozenset(
             name for name, feature in (("f16", "f16c"), ("bf16", "avx512bf16")) if feature in target.features

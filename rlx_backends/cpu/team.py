@@ -1,4 +1,4 @@
-"""The team of threads, and the two functions of a program that the runtime calls (call ABI of ARCHITECTURE.md)."""
+"""The team of threads: shares of the work, barriers, faults (call ABI of ARCHITECTURE.md)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from collections.abc import Callable
 
 from xdsl.ir import Operation
 
-from rlx_backends.llvm.emitter import symbol
+from rlx_backends.llvm import program
 from rlx_backends.llvm.function import FunctionEmitter
-from rlx_dialects.kernel.functions import ArenaOp, BufferOp, DimOp, EntryOp, GuardOp, PlanOp, PlanResultOp
+from rlx_backends.llvm.program import BARRIER, CONTEXT, STATUS
 from rlx_dialects.kernel.team import BarrierOp, FaultOp, NumThreadsOp, Partition2dOp, PartitionOp, ThreadIdOp
 
-CONTEXT = "ptr %call, i32 %tid, i32 %nthreads"
 CONTEXT_OPS = (ThreadIdOp, NumThreadsOp, PartitionOp, Partition2dOp, BarrierOp, FaultOp)
 
-# Offsets in rlx_call.
-_BUFFERS, _DIMS, _ARENA, _BARRIER, _STATUS = 8, 16, 24, 32, 40
 _INTERRUPTED = 3
 
 _SPINS = 4000
@@ -29,7 +26,7 @@ _SCHED_YIELD = 24
 _BARRIER_TEXT = f"""\
 define internal i1 @rlx.barrier({CONTEXT}) noinline nounwind {{
 entry:
-  %status.p = getelementptr inbounds i8, ptr %call, i64 {_STATUS}
+  %status.p = getelementptr inbounds i8, ptr %call, i64 {STATUS}
   %status = load ptr, ptr %status.p, align 8
   %alone = icmp eq i32 %nthreads, 1
   br i1 %alone, label %single, label %team
@@ -38,7 +35,7 @@ single:
   %stop1 = icmp eq i64 %code1, {_INTERRUPTED}
   ret i1 %stop1
 team:
-  %lines.p = getelementptr inbounds i8, ptr %call, i64 {_BARRIER}
+  %lines.p = getelementptr inbounds i8, ptr %call, i64 {BARRIER}
   %lines = load ptr, ptr %lines.p, align 8
   %mine.at = shl i32 %tid, 6
   %mine.at64 = zext i32 %mine.at to i64
@@ -94,7 +91,7 @@ done:
 _FAULT_TEXT = f"""\
 define internal void @rlx.fault(ptr %call, i64 %code, i64 %item, i64 %d0, i64 %d1, i64 %d2, i64 %d3) noinline cold nounwind {{
 entry:
-  %status.p = getelementptr inbounds i8, ptr %call, i64 {_STATUS}
+  %status.p = getelementptr inbounds i8, ptr %call, i64 {STATUS}
   %status = load ptr, ptr %status.p, align 8
   %swap = cmpxchg ptr %status, i64 0, i64 %code monotonic monotonic
   %won = extractvalue {{ i64, i1 }} %swap, 1
@@ -154,22 +151,6 @@ done:
   ret i64 %best1
 }
 """
-
-
-def thread_id(f: FunctionEmitter, op: ThreadIdOp) -> None:
-    f.define(op.result, [f.emit("zext i32 %tid to i64")])
-
-
-def num_threads(f: FunctionEmitter, op: NumThreadsOp) -> None:
-    in_plan = isinstance(_function_of(op), PlanOp)
-    f.define(op.result, ["%nthreads" if in_plan else f.emit("zext i32 %nthreads to i64")])
-
-
-def _function_of(op: Operation) -> Operation | None:
-    parent = op.parent_op()
-    while parent is not None and not isinstance(parent, EntryOp | PlanOp):
-        parent = parent.parent_op()
-    return parent
 
 
 def _units(f: FunctionEmitter, extent: str, unit: int) -> str:
@@ -237,69 +218,10 @@ def fault(f: FunctionEmitter, op: FaultOp) -> None:
     f.start_block(done)
 
 
-# -- entry and plan
-
-
-def _field(f: FunctionEmitter, offset: int) -> str:
-    """A pointer that the call holds; the same all through the call."""
-    return f.emit(f"load ptr, ptr {f.emit(f'getelementptr inbounds i8, ptr %call, i64 {offset}')}, align 8, !invariant.load !3")
-
-
-def buffer(f: FunctionEmitter, op: BufferOp) -> None:
-    place = f.emit(f"getelementptr inbounds ptr, ptr {_field(f, _BUFFERS)}, i64 {op.number.value.data}")
-    f.define(op.result, [f.emit(f"load ptr, ptr {place}, align 8, !invariant.load !3")])
-
-
-def arena(f: FunctionEmitter, op: ArenaOp) -> None:
-    f.define(op.result, [f.emit(f"getelementptr inbounds i8, ptr {_field(f, _ARENA)}, i64 {f.scalar(op.offset)}")])
-
-
-def dim(f: FunctionEmitter, op: DimOp) -> None:
-    dims = "%dims" if isinstance(_function_of(op), PlanOp) else _field(f, _DIMS)
-    place = f.emit(f"getelementptr inbounds i64, ptr {dims}, i64 {op.number.value.data}")
-    f.define(op.result, [f.emit(f"load i64, ptr {place}, align 8, !invariant.load !3")])
-
-
-def guard(f: FunctionEmitter, op: GuardOp) -> None:
-    violated, go_on = f.label("violated"), f.label("go")
-    f.branch_if(f.scalar(op.condition), go_on, violated)
-    f.start_block(violated)
-    f.line(f"ret i32 {1 + op.number.value.data}")
-    f.start_block(go_on)
-
-
-def plan_result(f: FunctionEmitter, op: PlanResultOp) -> None:
-    place = f.emit(f"getelementptr inbounds i64, ptr %out, i64 {op.number.value.data}")
-    f.line(f"store i64 {f.scalar(op.value)}, ptr {place}, align 8")
-
-
-def entry(f: FunctionEmitter, op: EntryOp) -> None:
-    _program(f, op, CONTEXT)
-
-
-def plan(f: FunctionEmitter, op: PlanOp) -> None:
-    _program(f, op, "ptr %dims, i64 %nthreads, ptr %out")
-
-
-def _program(f: FunctionEmitter, op: EntryOp | PlanOp, parameters: str) -> None:
-    f.body(op.body.block)
-    f.line("ret i32 0")
-    head = f"define i32 {symbol(op.sym_name.data)}({parameters}) {f.target.function_attributes} {{"
-    f.lines[:] = [head, "entry:", *f.allocas, *f.lines, *f.early_exit_block(), "}"]
-
-
 HANDLERS: dict[type[Operation], Callable[..., None]] = {
-    ThreadIdOp: thread_id,
-    NumThreadsOp: num_threads,
+    **program.HANDLERS,
     PartitionOp: partition,
     Partition2dOp: partition2d,
     BarrierOp: barrier,
     FaultOp: fault,
-    BufferOp: buffer,
-    ArenaOp: arena,
-    DimOp: dim,
-    GuardOp: guard,
-    PlanResultOp: plan_result,
-    EntryOp: entry,
-    PlanOp: plan,
 }

@@ -17,9 +17,10 @@ from xdsl.dialects.builtin import Builtin, IndexType, ModuleOp
 from xdsl.dialects.math import Math
 from xdsl.dialects.scf import Scf
 
-from rlx_backends.cpu.compile import assembly, load_object, parse, target_machine
+from rlx_backends.cpu.compile import assembly, parse, target_machine
 from rlx_backends.cpu.emit import emit
 from rlx_backends.cpu.target import CpuTarget, host, vector_bits_of
+from rlx_backends.llvm.objects import load_object
 from rlx_dialects.kernel import KERNEL, BufferOp, CallOp, DimOp, EntryOp, FuncOp, PtrType, ReturnOp
 from rlx_passes.support.locations import parse_module
 

@@ -9,6 +9,7 @@ import pytest
 
 from rlx_backends.cpu import compile as compiler
 from rlx_backends.cpu.target import host, missing_features, named, vector_bits_of
+from rlx_backends.llvm import objects
 from rlx_runtime.errors import CacheError, LowerError, TargetError
 from tests.backends.cpu.harness import reduced
 
@@ -22,7 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def answer(data: bytes) -> int:
-    loaded = compiler.load_object(data)
+    loaded = objects.load_object(data)
     return ctypes.CFUNCTYPE(ctypes.c_int32)(loaded.address("answer"))()
 
 
@@ -30,12 +31,12 @@ def test_objects_are_compiled_once(folder: Path, monkeypatch: pytest.MonkeyPatch
     data = compiler.compile_text(TEXT, host())
     assert answer(data) == 42
     assert [path.suffix for path in folder.iterdir()] == [".o"]
-    monkeypatch.setattr(compiler, "parse", lambda *_: pytest.fail("compiled although the object was cached"))
+    monkeypatch.setattr(objects, "parse", lambda *_: pytest.fail("compiled although the object was cached"))
     assert compiler.compile_text(TEXT, host()) == data
 
 
 def test_the_key_tells_texts_and_targets_apart() -> None:
-    keys = {compiler.object_key(text, target) for text in (TEXT, TEXT + " ") for target in (host(), reduced("sse4.1"))}
+    keys = {objects.object_key(text, compiler.machine(target)) for text in (TEXT, TEXT + " ") for target in (host(), reduced("sse4.1"))}
     assert len(keys) == 4
 
 
@@ -45,7 +46,7 @@ def test_a_damaged_object_is_compiled_anew(folder: Path) -> None:
     stored = path.read_bytes()
     for damaged in (stored[:-1], stored[:50] + b"x" + stored[51:], b""):
         path.write_bytes(damaged)
-        assert compiler.read_cached(path.stem) is None
+        assert objects.read_cached(path.stem) is None
         assert compiler.compile_text(TEXT, host()) == data
         assert path.read_bytes() == stored
 
@@ -67,7 +68,7 @@ def test_llvm_complaints_are_lower_errors() -> None:
 
 def test_unknown_symbols_are_key_errors() -> None:
     with pytest.raises(KeyError):
-        compiler.load_object(compiler.compile_text(TEXT, host())).address("question")
+        objects.load_object(compiler.compile_text(TEXT, host())).address("question")
 
 
 def test_targets() -> None:
