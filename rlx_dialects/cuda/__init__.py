@@ -6,6 +6,7 @@ Sections, the same in each GPU dialect: kernels and launches, ids, shared memory
 
 from xdsl.ir import Dialect
 
+from rlx_dialects.cuda.copies import COPIES, TensorMapType
 from rlx_dialects.cuda.core import (
     CORE,
     AtomicOp,
@@ -25,11 +26,14 @@ from rlx_dialects.cuda.core import (
     ThreadIdOp,
     VoteOp,
 )
+from rlx_dialects.cuda.math import MATH
+from rlx_dialects.cuda.matrix import MATRIX, MmaFillOp, MmaLoadOp, MmaStoreOp, MmaSyncOp
 from rlx_dialects.gpu.table import GpuOps
 
-CUDA = Dialect("cuda", [*CORE])
+CUDA = Dialect("cuda", [*CORE, *MATRIX, *COPIES, *MATH], [TensorMapType])
 
 OPS = GpuOps(
     "cuda", KernelOp, LaunchOp, ThreadIdOp, BlockIdOp, BlockDimOp, GridDimOp, LaneIdOp, SubgroupIdOp, SharedOp, BarrierOp,
     SubgroupBarrierOp, FenceOp, ShuffleOp, SubgroupReduceOp, VoteOp, AtomicOp,
+    MmaLoadOp, MmaFillOp, MmaSyncOp, MmaStoreOp,
 )  # fmt: skip

@@ -5,8 +5,10 @@ The names of the PTX ISA stand in parentheses.
 
 from __future__ import annotations
 
+from xdsl.ir import Attribute
 from xdsl.irdl import irdl_op_definition
 
+from rlx_dialects.cuda.copies import TensorMapType
 from rlx_dialects.gpu import ops
 
 # -- kernels and launches
@@ -32,6 +34,9 @@ class KernelOp(ops.KernelOp):
     """
 
     name = "cuda.kernel"
+
+    def takes(self, type_: Attribute) -> bool:
+        return isinstance(type_, TensorMapType)
 
 
 @irdl_op_definition

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 
-from rlx_dialects.gpu import ops
+from rlx_dialects.gpu import matrix, ops
 
 
 @dataclass(frozen=True)
 class GpuOps:
-    """One class for each role; the names of the fields are the mnemonics."""
+    """One class for each role; the names of the fields of `core.py` are the mnemonics."""
 
     dialect: str
     kernel: type[ops.KernelOp]
@@ -30,6 +30,10 @@ class GpuOps:
     subgroup_reduce: type[ops.SubgroupReduceOp]
     vote: type[ops.VoteOp]
     atomic: type[ops.AtomicOp]
+    matrix_load: type[matrix.FragmentLoadOp]
+    matrix_fill: type[matrix.FragmentFillOp]
+    matrix_multiply: type[matrix.MultiplyOp]
+    matrix_store: type[matrix.FragmentStoreOp]
 
 
 @cache

@@ -7,6 +7,7 @@ tiles, the team of threads, and functions. Emitters split vectors into native re
 from xdsl.ir import Dialect
 
 from rlx_dialects.kernel.elementwise import ApplyOp, CastOp, CmpOp, SelectOp
+from rlx_dialects.kernel.fragment import FragmentType
 from rlx_dialects.kernel.functions import (
     ArenaOp,
     BufferOp,
@@ -54,13 +55,14 @@ KERNEL = Dialect(
         # element-wise
         CmpOp, SelectOp, CastOp, ApplyOp,
     ],
-    [PtrType],
+    [PtrType, FragmentType],
 )  # fmt: skip
 
 __all__ = [
     "KERNEL", "AllocaOp", "ApplyOp", "ArenaOp", "BarrierOp", "BroadcastOp", "BufferOp", "CallOp", "CastOp", "CmpOp", "DimOp",
-    "DimPointerOp", "EntryOp", "ExtractOp", "FaultOp", "FuncOp", "Function", "GatherOp", "GuardOp", "InsertOp", "IotaOp",
-    "LoadOp", "MaskOp", "NumThreadsOp", "OffsetOp", "OuterDotOp", "OuterFmaOp", "Partition2dOp", "PartitionOp", "PlanOp",
-    "PlanResultOp", "PrefetchOp", "PtrCastOp", "PtrType", "ReduceOp", "ReduceWithOp", "ReturnOp", "ScatterOp", "SelectOp",
-    "ShuffleOp", "StatusPointerOp", "StoreOp", "ThreadIdOp", "TransposeOp", "YieldOp", "ptr", "vector",
+    "DimPointerOp", "EntryOp", "ExtractOp", "FaultOp", "FragmentType", "FuncOp", "Function", "GatherOp", "GuardOp",
+    "InsertOp", "IotaOp", "LoadOp", "MaskOp", "NumThreadsOp", "OffsetOp", "OuterDotOp", "OuterFmaOp", "Partition2dOp",
+    "PartitionOp", "PlanOp", "PlanResultOp", "PrefetchOp", "PtrCastOp", "PtrType", "ReduceOp", "ReduceWithOp", "ReturnOp",
+    "ScatterOp", "SelectOp", "ShuffleOp", "StatusPointerOp", "StoreOp", "ThreadIdOp", "TransposeOp", "YieldOp", "ptr",
+    "vector",
 ]  # fmt: skip

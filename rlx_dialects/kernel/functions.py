@@ -84,6 +84,10 @@ class Function(IRDLOperation):
             regions=[Region(Block(arg_types=inputs)) if body is None else body],
         )
 
+    def takes(self, type_: Attribute) -> bool:
+        """Whether arguments may be of a type that is not one of the kernel level."""
+        return False
+
     @property
     def noalias(self) -> frozenset[int]:
         """The positions of arguments marked `kernel.noalias`."""
@@ -118,7 +122,7 @@ class Function(IRDLOperation):
         if self.body.block.arg_types != self.function_type.inputs.data:
             raise VerifyException("the arguments of the block differ from those of the function")
         for position, type_ in enumerate(self.function_type.inputs.data):
-            if not isinstance(type_, PtrType):
+            if not isinstance(type_, PtrType) and not self.takes(type_):
                 verify_value_type(type_, f"argument {position}")
                 if position in self.noalias:
                     raise VerifyException(f"argument {position} is marked {NOALIAS} but has type {type_}, not a pointer")

@@ -7,6 +7,7 @@ Sections, the same in each GPU dialect: kernels and launches, ids, shared memory
 from xdsl.ir import Dialect
 
 from rlx_dialects.gpu.table import GpuOps
+from rlx_dialects.metal.copies import COPIES
 from rlx_dialects.metal.core import (
     CORE,
     AtomicOp,
@@ -26,10 +27,13 @@ from rlx_dialects.metal.core import (
     ThreadIdOp,
     VoteOp,
 )
+from rlx_dialects.metal.math import MATH
+from rlx_dialects.metal.matrix import MATRIX, SimdgroupFillOp, SimdgroupLoadOp, SimdgroupMultiplyAccumulateOp, SimdgroupStoreOp
 
-METAL = Dialect("metal", [*CORE])
+METAL = Dialect("metal", [*CORE, *MATRIX, *COPIES, *MATH])
 
 OPS = GpuOps(
     "metal", KernelOp, LaunchOp, ThreadIdOp, BlockIdOp, BlockDimOp, GridDimOp, LaneIdOp, SubgroupIdOp, SharedOp, BarrierOp,
     SubgroupBarrierOp, FenceOp, ShuffleOp, SubgroupReduceOp, VoteOp, AtomicOp,
+    SimdgroupLoadOp, SimdgroupFillOp, SimdgroupMultiplyAccumulateOp, SimdgroupStoreOp,
 )  # fmt: skip

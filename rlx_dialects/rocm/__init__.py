@@ -7,6 +7,7 @@ Sections, the same in each GPU dialect: kernels and launches, ids, shared memory
 from xdsl.ir import Dialect
 
 from rlx_dialects.gpu.table import GpuOps
+from rlx_dialects.rocm.copies import COPIES
 from rlx_dialects.rocm.core import (
     CORE,
     AtomicOp,
@@ -26,10 +27,13 @@ from rlx_dialects.rocm.core import (
     ThreadIdOp,
     VoteOp,
 )
+from rlx_dialects.rocm.math import MATH
+from rlx_dialects.rocm.matrix import MATRIX, MatrixFillOp, MatrixLoadOp, MatrixMultiplyOp, MatrixStoreOp
 
-ROCM = Dialect("rocm", [*CORE])
+ROCM = Dialect("rocm", [*CORE, *MATRIX, *COPIES, *MATH])
 
 OPS = GpuOps(
     "rocm", KernelOp, LaunchOp, ThreadIdOp, BlockIdOp, BlockDimOp, GridDimOp, LaneIdOp, SubgroupIdOp, SharedOp, BarrierOp,
     SubgroupBarrierOp, FenceOp, ShuffleOp, SubgroupReduceOp, VoteOp, AtomicOp,
+    MatrixLoadOp, MatrixFillOp, MatrixMultiplyOp, MatrixStoreOp,
 )  # fmt: skip
