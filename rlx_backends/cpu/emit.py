@@ -9,9 +9,9 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 
 from rlx_backends.cpu import team
-from rlx_backends.cpu.math import math_table
 from rlx_backends.cpu.target import CpuTarget
 from rlx_backends.llvm import FunctionEmitter, TargetEmission, emit_module, vectors
+from rlx_backends.llvm.math import math_table
 from rlx_backends.llvm.program import CONTEXT
 from rlx_backends.llvm.values import register_type, splat
 from rlx_dialects.kernel.vector import OuterDotOp
@@ -27,7 +27,7 @@ def emission(target: CpuTarget) -> TargetEmission:
     return TargetEmission(
         lanes=target.lanes,
         features=frozenset(target.features),
-        math=math_table(target),
+        math=math_table(target.lanes),
         handlers={**team.HANDLERS, OuterDotOp: outer_dot},
         context=CONTEXT,
         context_ops=team.CONTEXT_OPS,

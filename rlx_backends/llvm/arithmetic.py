@@ -220,15 +220,29 @@ def rsqrt(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[s
 
 
 def function(f: FunctionEmitter, op: Operation, element: str, width: int, r: list[str]) -> str:
-    """A function of the target's math table, on registers of the native width."""
+    """A function of the target's math table, on registers of the native width or on one lane after the other."""
     code = f.target.math.get((type(op), element))
     if code is None:
         raise f.error(op, f"the target has no such function of {element_of(op.results[0].type)}")
+    if f.target.scalar_math:
+        return by_lane(f, code, element, width, r)
     native = f.target.lanes
     result = code(f, *(f.repeat(register, element, width, native) for register in r))
     if width == 0:
         return f.emit(f"extractelement {register_type(element, native)} {result}, i64 0")
     return f.resize(result, element, native, width)
+
+
+def by_lane(f: FunctionEmitter, code: Callable[..., str], element: str, width: int, r: list[str]) -> str:
+    """A function of scalars on every lane of registers."""
+    if width == 0:
+        return code(f, *r)
+    type_ = register_type(element, width)
+    result = "poison"
+    for lane in range(width):
+        scalars = [f.emit(f"extractelement {type_} {register}, i64 {lane}") for register in r]
+        result = f.emit(f"insertelement {type_} {result}, {element} {code(f, *scalars)}, i64 {lane}")
+    return result
 
 
 # -- index arithmetic
@@ -296,7 +310,7 @@ def emit_elementwise(f: FunctionEmitter, op: Operation, width: int, registers: l
     operand = element_of(op.operands[-1].type) if op.operands else result
     if emit is cast or emit is select or not casts.is_narrow(operand):
         element = result if emit is select else operand
-        return emit(f, op, llvm_type(element), width, registers)
+        return emit(f, op, f.type_of(element), width, registers)
     wide = [casts.widen(f, register, operand, width) for register in registers]
     value = emit(f, op, "float", width, wide)
     return casts.narrow(f, value, result, width) if casts.is_narrow(result) else value

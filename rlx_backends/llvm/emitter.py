@@ -60,18 +60,19 @@ class ModuleEmitter:
         self.needs_context = _needs_context(self.functions, target)
 
     def text(self) -> str:
-        bodies: list[str] = []
+        bodies = [self.target.header] if self.target.header else []
         for op in self.module.body.block.ops:
             if isinstance(op, FuncOp):
                 bodies.append(emit_function(self, op))
             elif type(op) in self.target.handlers:
                 f = FunctionEmitter(self)
                 self.target.handlers[type(op)](f, op)
-                bodies.append("\n".join(f.lines) + "\n")
+                if f.lines:
+                    bodies.append("\n".join(f.lines) + "\n")
             else:
                 raise LowerError(f"{op.name} is not a function of the kernel level", location=location_of(op))
         declarations = "\n".join(self._declarations[name] for name in sorted(self._declarations))
-        return "\n".join([*bodies, *self._helpers.values(), declarations, _METADATA])
+        return "\n".join([*bodies, *self._helpers.values(), declarations, _METADATA + self.target.metadata])
 
     def declare(self, name: str, result: str, arguments: Sequence[str]) -> None:
         if name not in self._declarations:
@@ -88,7 +89,7 @@ class ModuleEmitter:
         """All ops of a block but the last."""
         op, last = block.first_op, block.last_op
         while op is not None and op is not last:
-            if is_elementwise(op):
+            if self._is_elementwise(op):
                 op = self._emit_run(f, op, last)
             else:
                 self.emit_op(f, op)
@@ -100,6 +101,11 @@ class ModuleEmitter:
             raise f.error(op, "the emitter does not know this operation")
         handler(f, op)
 
+    def _is_elementwise(self, op: Operation) -> bool:
+        if isinstance(op, LoadOp) and op.mask is not None and self.target.branch_on_masks:
+            return False  # one branch serves all registers of the load
+        return type(op) in ELEMENTWISE or memory.is_contiguous(op)
+
     def _emit_run(self, f: FunctionEmitter, first: Operation, last: Operation | None) -> Operation | None:
         """The longest run of element-wise ops and loads of one shape from `first` on; returns the op after it."""
         shape = shape_of(first.results[0].type)
@@ -107,7 +113,7 @@ class ModuleEmitter:
         inside: set[SSAValue] = set()
         op: Operation | None = first
         while op is not None and op is not last:
-            if is_elementwise(op) and shape_of(op.results[0].type) == shape:
+            if self._is_elementwise(op) and shape_of(op.results[0].type) == shape:
                 if isinstance(op, LoadOp) and not inside.isdisjoint(op.operands):
                     break
                 run.append(op)
@@ -126,10 +132,6 @@ class ModuleEmitter:
             for each, step in zip(run, steps):
                 f.values[each.results[0]].registers.append(step(i))
         return op
-
-
-def is_elementwise(op: Operation) -> bool:
-    return type(op) in ELEMENTWISE or memory.is_contiguous(op)
 
 
 def _step(f: FunctionEmitter, op: Operation) -> Callable[[int], str]:
@@ -184,18 +186,19 @@ def emit_function(module: ModuleEmitter, op: FuncOp) -> str:
     f = FunctionEmitter(module)
     parameters = [module.target.context] if op.sym_name.data in module.needs_context else []
     for position, argument in enumerate(op.body.block.args):
-        registers = []
-        for number, type_ in enumerate(f.register_types(argument)):
-            register = f"%a{position}.{number}"
-            attribute = " noalias" if position in op.noalias else ""
-            parameters.append(f"{type_}{attribute} {register}")
-            registers.append(register)
-        f.define(argument, registers)
+        parameters += define_argument(f, argument, position, " noalias" if position in op.noalias else "")
     last = f.body(op.body.block)
     result = return_type(f, last.operands)
     _emit_return(f, result, last)
     head = f"define internal {result} {symbol(op.sym_name.data)}({', '.join(parameters)}) {module.target.function_attributes}"
-    return "\n".join([f"{head} noinline {{", "entry:", *f.allocas, *f.lines, "}"]) + "\n"
+    return "\n".join([f"{head} {module.target.helper_attributes} {{", "entry:", *f.allocas, *f.lines, "}"]) + "\n"
+
+
+def define_argument(f: FunctionEmitter, argument: SSAValue, position: int, attributes: str) -> list[str]:
+    """The parameters that hold an argument, one for each of its registers."""
+    registers = [f"%a{position}.{number}" for number in range(f.pieces(argument)[3])]
+    f.define(argument, registers)
+    return [f"{type_}{attributes} {register}" for type_, register in zip(f.register_types(argument), registers)]
 
 
 def return_type(f: FunctionEmitter, values: Sequence[SSAValue]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from xdsl.dialects import scf
-from xdsl.ir import Block, Operation, SSAValue
+from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from rlx_backends.llvm import alignment
 from rlx_backends.llvm.values import (
@@ -15,6 +15,7 @@ from rlx_backends.llvm.values import (
     is_literal,
     llvm_type,
     pieces_of,
+    pointer_type,
     register_type,
     splat,
     suffix,
@@ -102,9 +103,15 @@ class FunctionEmitter:
         element, shape, widths, _ = self.pieces(result)
         self.values[result] = Value(element, shape, widths, registers, lanes or [])
 
+    def type_of(self, type_: Attribute) -> str:
+        """The LLVM type of an element or pointer."""
+        if isinstance(type_, PtrType):
+            return pointer_type(self.target.spaces.get(type_.space.data, 0))
+        return llvm_type(type_)
+
     def pieces(self, value: SSAValue) -> tuple[str, tuple[int, ...], tuple[int, ...], int]:
         if isinstance(value.type, PtrType):
-            return "ptr", (), (0,), 1
+            return self.type_of(value.type), (), (0,), 1
         return pieces_of(value.type, self.target.lanes)
 
     def register_types(self, value: SSAValue) -> list[str]:
@@ -163,10 +170,10 @@ class FunctionEmitter:
 
     # -- memory
 
-    def address(self, pointer: str, element: str, index: str) -> str:
-        """The place of an element. Not `inbounds`: the addresses of masked lanes may lie anywhere."""
+    def address(self, pointer: str, element: str, index: str, kind: str = "ptr") -> str:
+        """The place of an element; `kind` is the type of the pointer. Not `inbounds`: masked lanes may lie anywhere."""
         size_type = "i8" if element == "i1" else element
-        return pointer if index == "0" else self.emit(f"getelementptr {size_type}, ptr {pointer}, i64 {index}")
+        return pointer if index == "0" else self.emit(f"getelementptr {size_type}, {kind} {pointer}, i64 {index}")
 
     # -- blocks and structured control
 
@@ -224,7 +231,7 @@ def emit_for(f: FunctionEmitter, op: scf.ForOp) -> None:
     following = f.emit(f"add nsw {type_} {counter}, {step}")
     again = f.emit(f"icmp slt {type_} {following}, {upper}")
     latch = f.block
-    f.line(f"br i1 {again}, label %{loop}, label %{done}, !llvm.loop !1")
+    f.line(f"br i1 {again}, label %{loop}, label %{done}" + ("" if f.target.unroll else ", !llvm.loop !1"))
     phis = [f"  {counter} = phi {type_} [ {lower}, %{before} ], [ {following}, %{latch} ]"]
     for argument, registers, start, end in zip(carried, inside, initial, results):
         phis += f.phi_lines(argument, registers, [(start, before), (end, latch)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import gcd
+from typing import NamedTuple
 
 from xdsl.dialects.builtin import i1
 from xdsl.ir import Operation, SSAValue
@@ -21,7 +22,7 @@ from rlx_backends.llvm.values import (
 from rlx_dialects.kernel.memory import GatherOp, LoadOp, ScatterOp, StoreOp
 from rlx_dialects.kernel.pointers import AllocaOp, OffsetOp, PrefetchOp, PtrCastOp
 from rlx_dialects.kernel.types import byte_size, element_of, ptr_type, shape_of
-from rlx_dialects.kernel.vector import BroadcastOp, ExtractOp, OuterDotOp, OuterFmaOp
+from rlx_dialects.kernel.vector import BroadcastOp, ExtractOp, MaskOp, OuterDotOp, OuterFmaOp
 
 _ZERO = {"float": "0.0", "double": "0.0"}
 
@@ -40,6 +41,14 @@ def wants_lanes_only(value: SSAValue) -> bool:
     return True
 
 
+class Place(NamedTuple):
+    """Where a piece lies: the register of its address, that register's type, and what divides the address."""
+
+    address: str
+    kind: str
+    align: int
+
+
 class _Access:
     """The pieces of one access: their addresses and alignments."""
 
@@ -47,6 +56,7 @@ class _Access:
         self.f = f
         self.pointer, self.index = f.scalar(pointer), f.scalar(index)
         type_ = ptr_type(pointer)
+        self.kind = f.type_of(type_)
         self.memory = "i8" if type_.element_type == i1 else llvm_type(type_.element_type)
         self.size = byte_size(type_.element_type)
         self.base_align = gcd(type_.align.data, f.alignment.of(index) * self.size)
@@ -59,35 +69,35 @@ class _Access:
         f = self.f
         if row == 0 or self.stride is None:
             if 0 not in self._rows:
-                self._rows[0] = f.address(self.pointer, self.memory, self.index)
+                self._rows[0] = f.address(self.pointer, self.memory, self.index, self.kind)
             return self._rows[0]
         if row not in self._rows:
             if is_literal(self.stride):
-                self._rows[row] = f.address(self.row(0), self.memory, str(int(self.stride) * row))
+                self._rows[row] = f.address(self.row(0), self.memory, str(int(self.stride) * row), self.kind)
             else:
                 offset = f.emit(f"mul nsw i64 {self.stride}, {row}") if row > 1 else self.stride
-                self._rows[row] = f.address(self.row(0), self.memory, offset)
+                self._rows[row] = f.address(self.row(0), self.memory, offset, self.kind)
         return self._rows[row]
 
-    def place(self, row: int, lane: int) -> tuple[str, int]:
-        """(address, alignment in bytes) of one piece."""
+    def place(self, row: int, lane: int) -> Place:
+        """Where one piece begins."""
         align = gcd(self.base_align, self.stride_multiple * row, lane * self.size)
-        return self.f.address(self.row(row), self.memory, str(lane)), align
+        return Place(self.f.address(self.row(row), self.memory, str(lane), self.kind), self.kind, align)
 
 
 def load_piece(
-    f: FunctionEmitter, memory: str, width: int, place: tuple[str, int], mask: str | None, fill: str, nontemporal: bool
+    f: FunctionEmitter, memory: str, width: int, place: Place, mask: str | None, fill: str, nontemporal: bool
 ) -> str:
     """One native load, masked or not. `memory` is the element type in memory."""
-    address, align = place
+    address, kind, align = place
     type_ = register_type(memory, width)
     if mask is None:
         hint = ", !nontemporal !0" if nontemporal and align >= SIZES[memory] * max(width, 1) else ""
-        return f.emit(f"load {type_}, ptr {address}, align {align}{hint}")
-    name = f"llvm.masked.load.{suffix(memory, width)}.p0"
-    f.module.declare(name, type_, ["ptr", register_type("i1", width), type_])
+        return f.emit(f"load {type_}, {kind} {address}, align {align}{hint}")
+    name = f"llvm.masked.load.{suffix(memory, width)}.{suffix(kind, 0)}"
+    f.module.declare(name, type_, [kind, register_type("i1", width), type_])
     return f.emit(
-        f"call {type_} @{name}(ptr align {align} {address}, {register_type('i1', width)} {mask}, {type_} {fill})"
+        f"call {type_} @{name}({kind} align {align} {address}, {register_type('i1', width)} {mask}, {type_} {fill})"
     )
 
 
@@ -110,12 +120,12 @@ def to_memory(f: FunctionEmitter, pointer: SSAValue, register: str, width: int) 
     return register
 
 
-def load_plan(f: FunctionEmitter, op: LoadOp) -> Callable[[int], str]:
-    """A function that loads register number i of a contiguous load."""
+def load_plan(f: FunctionEmitter, op: LoadOp, masked: bool = True) -> Callable[[int], str]:
+    """A function that loads register number i of a contiguous load; without `masked`, all lanes are known to be on."""
     _, _, widths, _ = f.pieces(op.result)
     access = _Access(f, op.ptr, op.index, op.stride)
     starts = lane_starts(widths)
-    masks = f[op.mask].registers if op.mask is not None else None
+    masks = f[op.mask].registers if op.mask is not None and masked else None
     fill = _fill(f, op.fill, access.memory)
 
     def load(i: int) -> str:
@@ -147,8 +157,45 @@ def load(f: FunctionEmitter, op: LoadOp) -> None:
     if len(shape) == 1 and op.stride is not None:
         _load_column(f, op, element, shape[0], widths)
         return
+    if op.mask is not None and f.target.branch_on_masks:
+        _load_by_branch(f, op, op.mask, count)
+        return
     plan = load_plan(f, op)
     f.define(op.result, [plan(i) for i in range(count)])
+
+
+def _all_on(f: FunctionEmitter, mask: SSAValue) -> str:
+    """An `i1`: whether a mask is true in all lanes."""
+    tests: list[str] = []
+    if isinstance(mask.owner, MaskOp):
+        for count, lanes in zip(mask.owner.counts, shape_of(mask.type)):
+            tests.append(f.emit(f"icmp sge i64 {f.scalar(count)}, {lanes}"))
+    else:
+        value = f[mask]
+        for i, register in enumerate(value.registers):
+            width = value.widths[i % len(value.widths)]
+            bits = f.emit(f"bitcast {register_type('i1', width)} {register} to i{width}")
+            tests.append(f.emit(f"icmp eq i{width} {bits}, -1"))
+    total = tests[0]
+    for more in tests[1:]:
+        total = f.emit(f"and i1 {total}, {more}")
+    return total
+
+
+def _load_by_branch(f: FunctionEmitter, op: LoadOp, mask: SSAValue, count: int) -> None:
+    """Plain loads where all lanes are on, masked ones elsewhere."""
+    whole, part, done = f.label("whole"), f.label("part"), f.label("done")
+    f.branch_if(_all_on(f, mask), whole, part)
+    ends: list[tuple[list[str], str]] = []
+    for label, masked in ((whole, False), (part, True)):
+        f.start_block(label)
+        plan = load_plan(f, op, masked)
+        ends.append(([plan(i) for i in range(count)], f.block))
+        f.branch(done)
+    f.start_block(done)
+    registers = f.phis(op.result)
+    f.lines += f.phi_lines(op.result, registers, ends)
+    f.define(op.result, registers)
 
 
 def _load_column(f: FunctionEmitter, op: LoadOp, element: str, rows: int, widths: tuple[int, ...]) -> None:
@@ -167,12 +214,24 @@ def _load_column(f: FunctionEmitter, op: LoadOp, element: str, rows: int, widths
 
 
 def store(f: FunctionEmitter, op: StoreOp) -> None:
+    if len(f[op.value].shape) == 1 and op.stride is not None:
+        _store_column(f, op, _Access(f, op.ptr, op.index, op.stride))
+    elif op.mask is not None and f.target.branch_on_masks:
+        whole, part, done = f.label("whole"), f.label("part"), f.label("done")
+        f.branch_if(_all_on(f, op.mask), whole, part)
+        for label, masked in ((whole, False), (part, True)):
+            f.start_block(label)
+            _store_pieces(f, op, masked)
+            f.branch(done)
+        f.start_block(done)
+    else:
+        _store_pieces(f, op, op.mask is not None)
+
+
+def _store_pieces(f: FunctionEmitter, op: StoreOp, masked: bool) -> None:
     value = f[op.value]
     access = _Access(f, op.ptr, op.index, op.stride)
-    if len(value.shape) == 1 and op.stride is not None:
-        _store_column(f, op, access)
-        return
-    masks = f[op.mask].registers if op.mask is not None else None
+    masks = f[op.mask].registers if op.mask is not None and masked else None
     starts = lane_starts(value.widths)
     for i, register in enumerate(value.registers):
         row, piece = divmod(i, len(value.widths))
@@ -183,18 +242,18 @@ def store(f: FunctionEmitter, op: StoreOp) -> None:
 
 
 def store_piece(
-    f: FunctionEmitter, memory: str, width: int, register: str, place: tuple[str, int], mask: str | None, nontemporal: bool
+    f: FunctionEmitter, memory: str, width: int, register: str, place: Place, mask: str | None, nontemporal: bool
 ) -> None:
-    address, align = place
+    address, kind, align = place
     type_ = register_type(memory, width)
     if mask is None:
         # An unaligned streaming store would be taken apart into words.
         hint = ", !nontemporal !0" if nontemporal and align >= SIZES[memory] * max(width, 1) else ""
-        f.line(f"store {type_} {register}, ptr {address}, align {align}{hint}")
+        f.line(f"store {type_} {register}, {kind} {address}, align {align}{hint}")
         return
-    name = f"llvm.masked.store.{suffix(memory, width)}.p0"
-    f.module.declare(name, "void", [type_, "ptr", register_type("i1", width)])
-    f.line(f"call void @{name}({type_} {register}, ptr align {align} {address}, {register_type('i1', width)} {mask})")
+    name = f"llvm.masked.store.{suffix(memory, width)}.{suffix(kind, 0)}"
+    f.module.declare(name, "void", [type_, kind, register_type("i1", width)])
+    f.line(f"call void @{name}({type_} {register}, {kind} align {align} {address}, {register_type('i1', width)} {mask})")
 
 
 def _store_column(f: FunctionEmitter, op: StoreOp, access: _Access) -> None:
@@ -212,22 +271,22 @@ def _store_column(f: FunctionEmitter, op: StoreOp, access: _Access) -> None:
         store_piece(f, access.memory, 1, one, place, chosen, False)
 
 
-def _addresses(f: FunctionEmitter, pointer: str, memory: str, indices: SSAValue, register: str, width: int) -> str:
-    index_type = llvm_type(element_of(indices.type))
-    return f.emit(f"getelementptr {memory}, ptr {pointer}, {register_type(index_type, width)} {register}")
+def _addresses(f: FunctionEmitter, pointer: SSAValue, memory: str, indices: SSAValue, register: str, width: int) -> str:
+    index_type = register_type(llvm_type(element_of(indices.type)), width)
+    return f.emit(f"getelementptr {memory}, {f.type_of(pointer.type)} {f.scalar(pointer)}, {index_type} {register}")
 
 
 def gather(f: FunctionEmitter, op: GatherOp) -> None:
     _, _, widths, _ = f.pieces(op.result)
-    pointer, type_ = f.scalar(op.ptr), ptr_type(op.ptr)
-    memory = "i8" if type_.element_type == i1 else llvm_type(type_.element_type)
+    type_ = ptr_type(op.ptr)
+    kind, memory = f.type_of(type_), "i8" if type_.element_type == i1 else llvm_type(type_.element_type)
     fill = _fill(f, op.fill, memory)
     masks = f[op.mask].registers if op.mask is not None else None
     registers = []
     for i, width in enumerate(widths):
-        addresses = _addresses(f, pointer, memory, op.indices, f[op.indices].registers[i], width)
-        result, mask_type, pointers = register_type(memory, width), register_type("i1", width), register_type("ptr", width)
-        name = f"llvm.masked.gather.{suffix(memory, width)}.{suffix('ptr', width)}"
+        addresses = _addresses(f, op.ptr, memory, op.indices, f[op.indices].registers[i], width)
+        result, mask_type, pointers = register_type(memory, width), register_type("i1", width), register_type(kind, width)
+        name = f"llvm.masked.gather.{suffix(memory, width)}.{suffix(kind, width)}"
         f.module.declare(name, result, [pointers, mask_type, result])
         mask = masks[i] if masks is not None else splat("true", "i1", width)
         call = f"call {result} @{name}({pointers} align {SIZES[memory]} {addresses}, {mask_type} {mask}, {result} {fill(width)})"
@@ -237,14 +296,14 @@ def gather(f: FunctionEmitter, op: GatherOp) -> None:
 
 def scatter(f: FunctionEmitter, op: ScatterOp) -> None:
     value = f[op.value]
-    pointer, type_ = f.scalar(op.ptr), ptr_type(op.ptr)
-    memory = "i8" if type_.element_type == i1 else llvm_type(type_.element_type)
+    type_ = ptr_type(op.ptr)
+    kind, memory = f.type_of(type_), "i8" if type_.element_type == i1 else llvm_type(type_.element_type)
     masks = f[op.mask].registers if op.mask is not None else None
     for i, width in enumerate(value.widths):
         register = to_memory(f, op.ptr, value.registers[i], width)
-        addresses = _addresses(f, pointer, memory, op.indices, f[op.indices].registers[i], width)
-        data, mask_type, pointers = register_type(memory, width), register_type("i1", width), register_type("ptr", width)
-        name = f"llvm.masked.scatter.{suffix(memory, width)}.{suffix('ptr', width)}"
+        addresses = _addresses(f, op.ptr, memory, op.indices, f[op.indices].registers[i], width)
+        data, mask_type, pointers = register_type(memory, width), register_type("i1", width), register_type(kind, width)
+        name = f"llvm.masked.scatter.{suffix(memory, width)}.{suffix(kind, width)}"
         f.module.declare(name, "void", [data, pointers, mask_type])
         mask = masks[i] if masks is not None else splat("true", "i1", width)
         f.line(f"call void @{name}({data} {register}, {pointers} align {SIZES[memory]} {addresses}, {mask_type} {mask})")
@@ -252,7 +311,7 @@ def scatter(f: FunctionEmitter, op: ScatterOp) -> None:
 
 def offset(f: FunctionEmitter, op: OffsetOp) -> None:
     element = llvm_type(ptr_type(op.ptr).element_type)
-    f.define(op.result, [f.address(f.scalar(op.ptr), element, f.scalar(op.index))])
+    f.define(op.result, [f.address(f.scalar(op.ptr), element, f.scalar(op.index), f.type_of(op.ptr.type))])
 
 
 def ptr_cast(f: FunctionEmitter, op: PtrCastOp) -> None:
@@ -261,9 +320,11 @@ def ptr_cast(f: FunctionEmitter, op: PtrCastOp) -> None:
 
 def prefetch(f: FunctionEmitter, op: PrefetchOp) -> None:
     element = llvm_type(ptr_type(op.ptr).element_type)
-    address = f.address(f.scalar(op.ptr), element, f.scalar(op.index))
+    kind = f.type_of(op.ptr.type)
+    address = f.address(f.scalar(op.ptr), element, f.scalar(op.index), kind)
     write, locality = int(op.write is not None), op.locality.value.data
-    f.intrinsic("llvm.prefetch.p0", "void", [("ptr", address), ("i32", str(write)), ("i32", str(locality)), ("i32", "1")])
+    arguments = [(kind, address), ("i32", str(write)), ("i32", str(locality)), ("i32", "1")]
+    f.intrinsic(f"llvm.prefetch.{suffix(kind, 0)}", "void", arguments)
 
 
 def alloca(f: FunctionEmitter, op: AllocaOp) -> None:
@@ -271,7 +332,9 @@ def alloca(f: FunctionEmitter, op: AllocaOp) -> None:
     type_ = ptr_type(op.result)
     element = "i8" if type_.element_type == i1 else llvm_type(type_.element_type)
     register = f.fresh()
-    f.allocas.append(f"  {register} = alloca [{op.size.value.data} x {element}], align {type_.align.data}")
+    space = f.target.spaces.get(type_.space.data, 0)
+    where = f", addrspace({space})" if space else ""
+    f.allocas.append(f"  {register} = alloca [{op.size.value.data} x {element}], align {type_.align.data}{where}")
     f.define(op.result, [register])
 
 

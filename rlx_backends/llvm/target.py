@@ -21,9 +21,9 @@ class TargetEmission:
     """A target's part in the emission.
 
     `lanes` is the native vector width in 32-bit elements. `math` maps an op class and an LLVM element type (`float` or
-    `double`) to the code of that function on native registers. `handlers` adds or overrides op handlers. `context` are the
-    hidden leading parameters of functions that use an op of `context_ops`, directly or through calls: LLVM parameters
-    such as `ptr %call`.
+    `double`) to the code of that function on native registers, or on scalars. `handlers` adds or overrides op handlers.
+    `context` are the hidden leading parameters of functions that use an op of `context_ops`, directly or through calls:
+    LLVM parameters such as `ptr %call`.
     """
 
     lanes: int
@@ -38,3 +38,21 @@ class TargetEmission:
     """The intrinsic for products that are summed: `fmuladd` where fusing them would take a library call."""
     function_attributes: str = "nounwind"
     """Attributes of every function, as they stand after the parameter list."""
+    helper_attributes: str = "noinline"
+    """Attributes of internal functions besides; on GPUs `alwaysinline`, as calls cost registers there."""
+    spaces: Mapping[str, int] = field(default_factory=dict)
+    """LLVM's number of each address space of the kernel level; 0 where none is given."""
+    table_space: int = 0
+    """The address space of tables that the emitter writes."""
+    scalar_math: bool = False
+    """`math` takes scalars: vectors are taken apart."""
+    reciprocal: str = ""
+    """An intrinsic that gives 1/x in f32 to within two units in the last place; where it is empty, division is used."""
+    unroll: bool = False
+    """Leave the unrolling of loops to LLVM; otherwise loops say that they stay as they are."""
+    branch_on_masks: bool = False
+    """A masked access tests whether all lanes are on, and then is one access without a mask."""
+    header: str = ""
+    """What the text begins with."""
+    metadata: str = ""
+    """Module metadata at the end of the text, from !4 on."""

@@ -26,7 +26,7 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute
 
-from rlx_dialects.kernel.types import PtrType, element_of, shape_of
+from rlx_dialects.kernel.types import element_of, shape_of
 
 _FLOATS: dict[type[Attribute], str] = {
     Float64Type: "double",
@@ -38,6 +38,7 @@ _FLOATS: dict[type[Attribute], str] = {
     Float8E5M2Type: "i8",
 }
 INTRINSIC_SUFFIX = {"double": "f64", "float": "f32", "half": "f16", "ptr": "p0"}
+INTRINSIC_SUFFIX |= {f"ptr addrspace({space})": f"p{space}" for space in range(1, 8)}
 _NARROW: dict[type[Attribute], type] = {
     Float16Type: np.float16,
     BFloat16Type: ml_dtypes.bfloat16,
@@ -71,14 +72,17 @@ class Value:
 
 
 def llvm_type(type_: Attribute) -> str:
-    """The LLVM type of an element or pointer."""
-    if isinstance(type_, PtrType):
-        return "ptr"
+    """The LLVM type of an element. (That of a pointer depends on the target: `FunctionEmitter.type_of`.)"""
     if isinstance(type_, IndexType):
         return "i64"
     if isinstance(type_, IntegerType):
         return f"i{type_.width.data}"
     return _FLOATS[type(type_)]
+
+
+def pointer_type(space: int) -> str:
+    """An LLVM pointer into address space number `space`."""
+    return f"ptr addrspace({space})" if space else "ptr"
 
 
 def register_type(element: str, width: int) -> str:

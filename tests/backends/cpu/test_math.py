@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rlx_backends.cpu.math import ULP_BOUNDS
 from rlx_backends.cpu.target import CpuTarget
+from rlx_backends.llvm.math import ULP_BOUNDS
 from tests.backends.cpu.harness import Program, aligned, targets
 
 TARGETS = targets()

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from rlx_backends.cpu import coefficients as c
-from rlx_backends.cpu import tables
-from rlx_backends.cpu.lanes import F, Lanes
+from rlx_backends.llvm.math import coefficients as c
+from rlx_backends.llvm.math import tables
+from rlx_backends.llvm.math.lanes import F, Lanes
 from rlx_backends.llvm.values import float_literal, vector_literal
 
 _LOG2_E = 1 / math.log(2)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import struct
 
-from rlx_backends.cpu import coefficients as c
-from rlx_backends.cpu.lanes import F, I, Lanes, M
+from rlx_backends.llvm.math import coefficients as c
+from rlx_backends.llvm.math.lanes import F, I, Lanes, M
 
 _LIMIT_FUSED, _LIMIT = 2.0**30, 2.0**20
 """Up to here k·π/2 is subtracted in parts; k has 20 bits where the products must be exact, 29 where they are fused."""
@@ -51,8 +51,9 @@ def _far(d: Lanes, far: str, x: F, near: tuple[F, F, I]) -> tuple[F, F, I]:
     f.module.declare("llvm.smax.i64", "i64", ["i64", "i64"])
     f.module.declare("llvm.fma.f64", "double", ["double", "double", "double"])
     f.module.declare("llvm.fabs.f64", "double", ["double"])
-    f.module.helper("rlx.reduce.pio2", _SCALAR_TEXT)
-    helper = f.module.helper(f"rlx.reduce.pio2.v{d.width}", _vector_text(d.width))
+    helper = f.module.helper("rlx.reduce.pio2", _scalar_text(f.target.table_space, f.target.helper_attributes))
+    if d.width:  # a scalar is here because it needs the exact reduction
+        helper = f.module.helper(f"rlx.reduce.pio2.v{d.width}", _vector_text(d.width))
     result = f"{{ {d.floats}, {d.floats}, {d.integers} }}"
     exact = f.emit(f"call {result} {helper}({d.floats} {x.r})")
     parts = [f.emit(f"extractvalue {result} {exact}, {i}") for i in range(3)]
@@ -200,9 +201,12 @@ def _bytes_of_two_over_pi() -> str:
 # |x| = M·2^E with an integer M of 53 bits, E >= -32. Bits of 2/π that weigh 4 or more times 1/M·2^-E give multiples of 2π, so
 # 192 bits from there on suffice: x·2/π modulo 4 is a fraction with `places` binary places. It is taken apart into four pieces
 # of 48 bits, each exact in f64, and multiplied by π/2 in two parts.
-_SCALAR_TEXT = f"""\
-@rlx.two.over.pi = internal constant [192 x i8] c"{_bytes_of_two_over_pi()}", align 64
-define internal {{ double, double, i64 }} @rlx.reduce.pio2(double %x) noinline cold nounwind {{
+def _scalar_text(space: int, attributes: str) -> str:
+    """The reduction of one number; the digits of 2/π lie in an address space of the target."""
+    where = f" addrspace({space})" if space else ""
+    return f"""\
+@rlx.two.over.pi = internal{where} constant [192 x i8] c"{_bytes_of_two_over_pi()}", align 64
+define internal {{ double, double, i64 }} @rlx.reduce.pio2(double %x) {attributes} cold nounwind {{
 entry:
   %bits = bitcast double %x to i64
   %exp.sign = lshr i64 %bits, 52
@@ -214,8 +218,8 @@ entry:
   %skip0 = call i64 @llvm.smax.i64(i64 %skip, i64 0)
   %at = sub i64 1088, %skip0
   %byte = lshr i64 %at, 3
-  %place = getelementptr inbounds i8, ptr @rlx.two.over.pi, i64 %byte
-  %raw = load i256, ptr %place, align 1
+  %place = getelementptr inbounds i8, ptr{where} @rlx.two.over.pi, i64 %byte
+  %raw = load i256, ptr{where} %place, align 1
   %odd = and i64 %at, 7
   %odd256 = zext i64 %odd to i256
   %shifted = lshr i256 %raw, %odd256

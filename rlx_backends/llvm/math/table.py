@@ -1,7 +1,7 @@
-"""The math table of the CPU: which op is computed by which function, and how exactly.
+"""The math table: which op is computed by which function, and how exactly.
 
-Everything is computed on native registers from polynomials and a few tables: no call of a math library, the same results on
-every machine with the same vector width, and denormals, infinities, NaN and signed zeros as IEEE 754 asks.
+Everything is computed on registers, vectors or scalars, from polynomials and a few tables: no call of a math library, the same
+results on every machine with the same vector width, and denormals, infinities, NaN and signed zeros as IEEE 754 asks.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping
 from xdsl.dialects import math
 from xdsl.ir import Operation
 
-from rlx_backends.cpu import circular, exponential, special
-from rlx_backends.cpu.lanes import F, Lanes
-from rlx_backends.cpu.target import CpuTarget
 from rlx_backends.llvm.function import FunctionEmitter
+from rlx_backends.llvm.math import circular, exponential, special
+from rlx_backends.llvm.math.lanes import F, Lanes
 from rlx_backends.llvm.target import MathFunction
 
 ULP_BOUNDS: dict[str, tuple[float, float]] = {
@@ -71,12 +70,12 @@ _FUNCTIONS: dict[type[Operation], Callable[..., F]] = {
 }
 
 
-def math_table(target: CpuTarget) -> Mapping[tuple[type[Operation], str], MathFunction]:
-    """Op class and LLVM element type -> code on registers of the target's native width."""
+def math_table(width: int) -> Mapping[tuple[type[Operation], str], MathFunction]:
+    """Op class and LLVM element type -> code on registers of `width` lanes; 0 for scalars."""
 
     def on_registers(function: Callable[..., F], element: str) -> MathFunction:
         def emit(f: FunctionEmitter, *registers: str) -> str:
-            lanes = Lanes(f, element, target.lanes)
+            lanes = Lanes(f, element, width)
             return function(lanes, *(F(lanes, register) for register in registers)).r
 
         return emit

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rlx_backends.cpu import coefficients as c
-from rlx_backends.cpu import tables
-from rlx_backends.cpu.exponential import exp
-from rlx_backends.cpu.lanes import F, Lanes
+from rlx_backends.llvm.math import coefficients as c
+from rlx_backends.llvm.math import tables
+from rlx_backends.llvm.math.exponential import exp
+from rlx_backends.llvm.math.lanes import F, Lanes
 
 
 def erf(v: Lanes, x: F) -> F:

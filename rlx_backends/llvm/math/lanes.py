@@ -1,4 +1,4 @@
-"""Writing vector math as formulas: operators on native registers that emit LLVM instructions.
+"""Writing vector math as formulas: operators on registers, vectors or scalars, that emit LLVM instructions.
 
 `Lanes` knows the element type and the width; `F`, `I` and `M` are registers of floats, of integers of the same size, and of
 lane masks. Python numbers become constants.
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from rlx_backends.cpu.tables import Table
 from rlx_backends.llvm.function import FunctionEmitter
+from rlx_backends.llvm.math.tables import Table
 from rlx_backends.llvm.values import float_literal, register_type, splat, vector_literal
 
 Number: TypeAlias = "F | float"
@@ -20,7 +20,7 @@ Integer: TypeAlias = "I | int"
 
 
 class Lanes:
-    """Emits into `f`, on vectors of `width` elements of `element` (`float` or `double`)."""
+    """Emits into `f`, on vectors of `width` elements of `element` (`float` or `double`), or on scalars (width 0)."""
 
     def __init__(self, f: FunctionEmitter, element: str, width: int):
         self.f, self.element, self.width = f, element, width
@@ -133,10 +133,13 @@ class Lanes:
 
     def divide(self, n: Number, d: F) -> F:
         """n / d for normal d; within one unit in the last place."""
-        if not self.wide:
+        if self.wide:
+            arguments = [(self.floats, d.r), (self.floats, "zeroinitializer"), ("i16", "-1")]
+            estimate = self.x86("avx512.rcp14.ps.512", self.floats, arguments)
+        elif self.single and self.width == 0 and self.f.target.reciprocal:
+            estimate = F(self, self.f.intrinsic(self.f.target.reciprocal, "float", [("float", d.r)]))
+        else:
             return self.real(n) / d
-        arguments = [(self.floats, d.r), (self.floats, "zeroinitializer"), ("i16", "-1")]
-        estimate = self.x86("avx512.rcp14.ps.512", self.floats, arguments)
         reciprocal = self.fma(estimate, self.fma(-d, estimate, 1.0), estimate)
         quotient = reciprocal * n
         return self.fma(reciprocal, self.fma(-d, quotient, n), quotient)
@@ -163,6 +166,8 @@ class M:
 
     def any(self) -> str:
         """An `i1`: whether any lane is set."""
+        if self.v.width == 0:
+            return self.r
         bits = self.v.f.emit(f"bitcast {self.v.masks} {self.r} to i{self.v.width}")
         return self.v.f.emit(f"icmp ne i{self.v.width} {bits}, 0")
 
