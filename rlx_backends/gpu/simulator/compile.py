@@ -1,0 +1,51 @@
+"""From the kernels of a module to an object for the host."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import llvmlite.binding as llvm
+from xdsl.dialects.builtin import ModuleOp
+
+from rlx_backends.cpu import compile as native
+from rlx_backends.cpu.emit import emission
+from rlx_backends.cpu.target import CpuTarget, host
+from rlx_backends.gpu.simulator.checks import guard_accesses
+from rlx_backends.gpu.simulator.handlers import handlers
+from rlx_backends.gpu.simulator.scheduler import SCHEDULER
+from rlx_backends.gpu.simulator.threads import Simulation
+from rlx_backends.llvm import emit_module
+from rlx_dialects.gpu.ops import KernelOp
+
+LEVEL = 1
+"""LLVM's pipeline: it must run, as it splits the coroutines, and it makes loops of threads fast."""
+
+
+def kernel_text(module: ModuleOp, target: CpuTarget, checked: bool) -> str:
+    """LLVM IR text of all kernels of `module`, before any pass of LLVM's."""
+    kernels = ModuleOp([op.clone() for op in module.body.block.ops if isinstance(op, KernelOp)])
+    simulation = Simulation(checked)
+    table = handlers(simulation)
+    if checked:
+        table |= guard_accesses(kernels, simulation)
+    base = emission(target)
+    text = emit_module(kernels, replace(base, handlers={**base.handlers, **table}, context="", context_ops=()))
+    return f"{text}\n{simulation.sites_text()}{simulation.table_text()}\n{SCHEDULER}"
+
+
+def compile_kernels(module: ModuleOp, *, checked: bool = True, target: CpuTarget | None = None) -> bytes:
+    """The object `device.sim.o`: a launcher for each `X.kernel` of the module, found through the table `sim_kernels`.
+
+    `int32 launcher(u32 grid x, y, z, u32 block x, y, z, void** params, context*)` runs the whole grid and returns 0 or the code
+    of the report in the context (`layout`). With `checked`, each access is checked against the memory it may touch and the
+    alignment it was promised. LowerError if an op of a kernel cannot be simulated.
+    """
+    target = target or host()
+    parsed = native.parse(kernel_text(module, target, checked), target)
+    machine = native.target_machine(target)
+    passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=LEVEL))
+    passes.getModulePassManager().run(parsed, passes)
+    return machine.emit_object(parsed)
+
+
+__all__ = ["compile_kernels", "kernel_text"]
