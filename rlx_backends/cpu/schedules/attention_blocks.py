@@ -5,16 +5,17 @@ from __future__ import annotations
 import math as pymath
 from collections.abc import Sequence
 
+from xdsl.dialects import arith
 from xdsl.ir import SSAValue
 
-from rlx_backends.cpu.schedules.attention_softmax import CHUNK, ROWS, Rows, Softmax
-from rlx_backends.cpu.schedules.tiles import COLUMN, DEPTH, PANEL, ROW, Source, plain_source, sum_products
+from rlx_backends.cpu.schedules.attention_softmax import CHUNK, NO_NANS, ROWS, Rows, Softmax
+from rlx_backends.cpu.schedules.tiles import CACHE_LINE, COLUMN, DEPTH, PANEL, ROW, Source, plain_source, sum_products, unravel
 from rlx_backends.support.kernel_builder import KernelBuilder, Operand, total
 from rlx_backends.support.sites import Site, load, store, tile_steps
 from rlx_backends.support.spaces import int_param, text_param
 from rlx_dialects.dims import DimExpr, ceildiv, const, sym
 from rlx_dialects.kernel.pointers import PrefetchOp
-from rlx_dialects.kernel.types import element_of, shape_of
+from rlx_dialects.kernel.types import byte_size, element_of, shape_of
 from rlx_dialects.kernel.vector import ExtractOp, TransposeOp
 from rlx_dialects.lir import AttentionOp, ScheduleAttr
 from rlx_dialects.rlx import dtypes
@@ -121,7 +122,7 @@ class _Attention:
     # -- keys
 
     def _transpose_keys(self, size: SSAValue) -> None:
-        """`keys_t[(k - chunk) / width][d][(k - chunk) mod width] = key(k, d)`, in the type of the scores."""
+        """`keys_t[(k - chunk) / width][d][(k - chunk) mod width] = scale · key(k, d)`, in the type of the scores."""
         b, square_size = self.b, min(SQUARE, self.width)
         operand = self.key_operand
         site = Site(self.rows.point, ((self.key, square_size), (self.dot, square_size)), (None, None))
@@ -133,7 +134,7 @@ class _Attention:
 
             def vector() -> None:
                 here = Site(self.rows.point, ((self.key, self.width),), (b.sub(end, b.index(b.env[self.key])),))
-                value = self._converted(load(b, operand, here))
+                value = self._scaled(self._converted(load(b, operand, here)))
                 value = value if shape_of(value.type) else b.broadcast(value, (self.width,))
                 b.store(value, self.keys_t, b.at(place))
 
@@ -152,7 +153,7 @@ class _Attention:
                 if self.single and rest is None:
                     self._ask_ahead(square_size)
                 inside = None if exact else b.at(self.depth - sym(self.dot))
-                value = self._converted(load(b, operand, Site(self.rows.point, site.lanes, (rest, inside))))
+                value = self._scaled(self._converted(load(b, operand, Site(self.rows.point, site.lanes, (rest, inside)))))
                 # The scratch has whole squares, so rows beyond the last d are written too.
                 b.store(b.value(TransposeOp(value)), self.keys_t, b.at(place), stride=self.width)
 
@@ -172,6 +173,11 @@ class _Attention:
             for i in range(count if step is not None else 0):
                 b.op(PrefetchOp(operand.pointer, b.at(offset + step * i), 2))  # pyright: ignore[reportOptionalOperand]
 
+    def _scaled(self, keys: SSAValue) -> SSAValue:
+        """Keys times the scale of the scores: they are fewer than the scores."""
+        scale = float(self.form.scale.value.data)
+        return keys if scale == 1.0 else self.b.mulf(keys, self.b.splat(scale, self.kind, shape_of(keys.type)))
+
     def _converted(self, value: SSAValue) -> SSAValue:
         """In the type of the scores."""
         source = element_of(value.type)
@@ -186,6 +192,8 @@ class _Attention:
         b = self.b
         b.bind(FIRST, row)
         b.bind(ROW, row)
+        if not self.single and not self.several:
+            self._ask_for_next(rows)
         if not self.softmax.bounded:
             high = size if self.keys is self.softmax.bounds[1] else self.softmax.limits(size)[1]
             self._tile_between(row, rows, size, b.index(0), high)
@@ -203,33 +211,63 @@ class _Attention:
             return
         b.when(b.test("slt", low, high), lambda: self._tile_between(row, rows, size, low, high))
 
+    def _ask_for_next(self, rows: int) -> None:
+        """Prefetch this tile's share of the next head's queries, keys and values: rows of one head lie far apart, where no
+        processor looks for them, and another core may have written them.
+        """
+        b = self.b
+        place = const(0)
+        for name, extent in self.rows.outer:
+            place = place * extent + sym(name)
+        following = unravel(place + 1, self.rows.outer)
+        point = {**self.rows.point, **following, self.key: sym(ROW)}
+        for operand, name in ((self.query_operand, self.dot), (self.key_operand, self.dot), (self.value_operand, self.value)):
+            size = self.depth if name == self.dot else self.columns
+            offset = b.offset_of(operand, {**point, name: sym(COLUMN)})
+            if not size.is_const or offset.coefficient(COLUMN) != 1 or offset.coefficient(ROW) is None:
+                continue
+            each = byte_size(operand.kind.scalar_type)
+            first = b.offset(operand.pointer, b.at(offset))
+            for row in range(rows):
+                for start in range(0, size.value, max(1, CACHE_LINE // each)):
+                    b.op(PrefetchOp(first, b.at(offset.coefficient(ROW) * row + start), 2))  # pyright: ignore[reportOptionalOperand]
+
     def _tile_between(self, row: SSAValue, rows: int, size: SSAValue, low: SSAValue, high: SSAValue) -> None:
         """Keys from `low`, a multiple of the width, to `high`, both relative to the chunk."""
-        self._score(rows, low, high)
-        self.softmax.rows(row, rows, size, low, high)
+        tops = self._score(rows, low, high)
+        self.softmax.rows(row, rows, size, low, high, tops)
         self._weighted(rows, low, high)
 
-    def _score(self, rows: int, low: SSAValue, high: SSAValue) -> None:
-        """`scores[row][k] = Σ_d query · key`; in a plain attention −inf beyond the last key."""
-        b = self.b
+    def _score(self, rows: int, low: SSAValue, high: SSAValue) -> SSAValue | None:
+        """`scores[row][k] = Σ_d query · key`, where queries share their keys with all that follows until the exponential;
+        then the largest so far in each lane are returned.
+        """
+        b, softmax = self.b, self.softmax
         point = {**self.rows.point, self.dot: sym(DEPTH)}
         left = self._operand_source(self.query_operand, point, ROW)
-        right = plain_source(b, self.keys_t, sym(PANEL) * self.padded_depth + sym(DEPTH) * self.width + sym(COLUMN), COLUMN)
-        shape = (rows, self.width)
+        first = sym(PANEL) * self.padded_depth + sym(DEPTH) * self.width + sym(COLUMN)
+        parts = range(0, self.width, softmax.lanes)
+        rights = [plain_source(b, self.keys_t, first + part, COLUMN) for part in parts]
+        shape = (rows, softmax.lanes)
 
-        def block(count: SSAValue | None) -> None:
+        def block(tops: Sequence[SSAValue], partial: bool) -> Sequence[SSAValue]:
             zero = b.splat(0.0, self.kind, shape)
-            tile = sum_products(b, left, right, shape, 0, b.at(self.depth), zero)
-            if count is not None and self.softmax.plain:
-                tile = b.select(b.mask([rows, count], shape), tile, b.splat(-pymath.inf, self.kind, shape))
-            b.store(tile, self.scores, b.at(sym(PANEL)), stride=self.softmax.stride)
+            for part, tile in zip(
+                parts, sum_products(b, left, rights, shape, 0, b.at(self.depth), [zero] * len(parts)), strict=True
+            ):
+                panel = b.add(b.index(b.env[PANEL]), part)
+                if softmax.tiled:
+                    tile = softmax.final(tile, shape, panel, None, b.sub(high, panel) if partial else None)
+                    tops = [b.value(arith.MaximumfOp(tops[0], tile, NO_NANS))]
+                b.store(tile, self.scores, panel, stride=softmax.stride)
+            return tops
 
-        if not self.softmax.plain:
-            b.for_dim(PANEL, low, high, self.width, lambda: block(None))
-            return
+        if not softmax.tiled:
+            b.for_dim(PANEL, low, high, self.width, lambda: block((), False))
+            return None
         whole = b.whole(high, self.width)
-        b.for_dim(PANEL, low, whole, self.width, lambda: block(None))
-        b.for_dim(PANEL, whole, high, self.width, lambda: block(b.sub(high, b.index(b.env[PANEL]))))
+        tops = b.for_dim(PANEL, low, whole, self.width, lambda t: block([t], False), [b.splat(-pymath.inf, self.kind, shape)])
+        return b.for_dim(PANEL, whole, high, self.width, lambda t: block([t], True), tops)[0]
 
     def _operand_source(self, operand: Operand, point: dict[str, DimExpr], along: str) -> Source:
         """Elements of an operand in the type of the scores."""
@@ -253,7 +291,7 @@ class _Attention:
         def columns() -> None:
             self._set_mask()
             if not self.several:
-                tile = sum_products(b, left, right, shape, low, high, b.splat(0.0, self.kind, shape))
+                (tile,) = sum_products(b, left, [right], shape, low, high, [b.splat(0.0, self.kind, shape)])
                 self._store_scaled(tile, rows)
                 return
             assert self.results is not None
@@ -261,7 +299,7 @@ class _Attention:
             mask = self._tile_mask(rows)
             before = b.load(self.results, place, shape, stride=b.at(self.columns), mask=mask)
             shrink = b.broadcast(b.load(self.factors, 0, (rows,)), shape, "column")
-            tile = sum_products(b, left, right, shape, low, high, b.mulf(before, shrink))
+            (tile,) = sum_products(b, left, [right], shape, low, high, [b.mulf(before, shrink)])
             b.store(tile, self.results, place, stride=b.at(self.columns), mask=mask)
 
         b.bind(ROW, b.index(b.env[FIRST]))

@@ -1,8 +1,9 @@
 """Softmax of a tile of attention scores in scratch: maxima, then weights 2^((score − top)·log₂e) and their sums.
 
-Four queries at a time where they see the same keys: their chains of operations fill each other's latencies, and what the
-score region computes from keys alone is computed once for all. Queries with bounds of their own, or regions that look up
-values, go one by one.
+Where the queries of a tile see the same keys, scores are final and their maxima known as they leave the registers of the
+product: what the score region computes from keys alone is computed once for all rows, and scores are stored once. Then four
+queries at a time become weights, so that their chains of operations fill each other's latencies. Queries with bounds of their
+own, or regions that look up values, go one by one, in a pass of their own.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rlx_backends.support.spaces import int_param
 from rlx_dialects.dims import DimExpr, sym
 from rlx_dialects.kernel.pointers import AllocaOp
 from rlx_dialects.kernel.types import byte_size
-from rlx_dialects.lir import AttentionOp, IndexOp, ReadOp, ScheduleAttr, YieldOp
+from rlx_dialects.lir import AttentionOp, IndexOp, ReadOp, ScheduleAttr
 
 ROWS = 8
 """Queries of the tallest tile."""
@@ -76,15 +77,12 @@ class Softmax:
         self.bounds = tuple(b.facts.simplify(bound.substitute(rows.point)) for bound in key.range)
         # Bounds that are the same for all rows of a tile only shorten its range.
         self.bounded = self.bounds[0] != 0 or ROW in self.bounds[1].symbols
-        self.scale = float(form.scale.value.data)
         self.whole, self.extras = block_args(self.block.args[1:], b.extra)
         self.region = Region(b, self.block, self.whole)
-        last = self.block.last_op
-        # Scores without a region or bounds need no touch between the product and the exponential, but for the last keys.
-        self.plain = isinstance(last, YieldOp) and last.values[0] is self.block.args[0] and not self.bounded and self.scale > 0
         self.lanes = b.target.vector_bits // 8 // byte_size(self.kind)
         self.tiled = self._is_tiled()
         self.factors = b.value(AllocaOp(ROWS, self.kind))
+        self.shifts = b.value(AllocaOp(ROWS, self.kind)) if self.tiled else None
 
     def _is_tiled(self) -> bool:
         if self.bounded or self.whole or any(isinstance(op, ReadOp | IndexOp) for op in self.block.ops):
@@ -104,86 +102,113 @@ class Softmax:
         zero, one = b.splat(0.0, self.kind, shape), b.splat(1.0, self.kind, shape)
         return b.select(b.cmp("oeq", sums, zero), zero, b.divf(one, sums))
 
-    def rows(self, row: SSAValue, count: int, size: SSAValue, low: SSAValue, high: SSAValue) -> None:
-        """Turn the scores of `count` queries from `row` on into weights, over the keys from `low` to `high` of the chunk."""
-        group = min(count, GROUP) if self.tiled else 1
-        shape = (group, self.lanes) if self.tiled else (2 * self.lanes,)
-        self.b.loop(0, count, group, lambda i: self._group(i, row, shape, size, low, high))
+    def rows(self, row: SSAValue, count: int, size: SSAValue, low: SSAValue, high: SSAValue, tops: SSAValue | None) -> None:
+        """Turn the scores of `count` queries from `row` on into weights, over the keys from `low` to `high` of the chunk.
+        `tops`: the largest of each lane, where `tiled`.
+        """
+        b = self.b
+        if tops is None:
+            b.loop(0, count, 1, lambda i: self._single(i, row, size, low, high))
+            return
+        shifts, shape = self.shifts, (count,)
+        assert shifts is not None
+        b.bind(ROW, row)
+        top, old = self._top(b.reduce("maxnumf", tops, "columns"), shape)
+        shift = self._shift(top, shape)
+        b.store(shift, shifts, 0)
+        group = min(count, GROUP)
 
-    # -- one group
+        def weigh(i: SSAValue) -> None:
+            of_group = b.load(shifts, i, (group,))
+            tile = (group, self.lanes)
+            weight = self._weigh(b.mul(i, self.stride), b.broadcast(of_group, tile, "column"), tile, low, high)
+            b.store(b.reduce("add", weight, "columns"), self.factors, i)
 
-    def _over_rows(self, values: SSAValue, shape: tuple[int, ...]) -> SSAValue:
-        """A number per row in all columns."""
-        return self.b.broadcast(values, shape, "column" if len(shape) == 2 else None)
+        b.loop(0, count, group, weigh)
+        self._finish(b.load(self.factors, 0, shape), old, shift, 0, shape)
 
-    def _group(self, i: SSAValue, row: SSAValue, shape: tuple[int, ...], size: SSAValue, low: SSAValue, high: SSAValue) -> None:
+    def _single(self, i: SSAValue, row: SSAValue, size: SSAValue, low: SSAValue, high: SSAValue) -> None:
+        """One query with keys or look-ups of its own: final scores and their maximum, then weights."""
         b = self.b
         b.bind(ROW, b.add(row, i))
         base = b.mul(i, self.stride)
-        stride = self.stride if len(shape) == 2 else None
-        numbers, over = shape[:-1], "columns" if len(shape) == 2 else None
-        first, end = (low, high) if not self.bounded else self.limits(size)
-
-        def place() -> SSAValue:
-            return b.add(base, b.index(b.env[PANEL]))
+        shape = (2 * self.lanes,)
+        first, end = self.limits(size) if self.bounded else (low, high)
 
         def raise_top(top: SSAValue, partial: bool) -> Sequence[SSAValue]:
-            scores = b.load(self.scores, place(), shape, stride=stride)
-            if not self.plain:
-                scores = self._final(scores, shape, first, end, partial)
-                b.store(scores, self.scores, place(), stride=stride)
+            panel = b.index(b.env[PANEL])
+            place = b.add(base, panel)
+            until = b.sub(end, panel) if partial else None
+            scores = self.final(b.load(self.scores, place, shape), shape, panel, first, until)
+            b.store(scores, self.scores, place)
             return [b.value(arith.MaximumfOp(top, scores, NO_NANS))]
 
-        whole = high
-        if not self.plain:
-            whole = low if self.bounded else b.whole(high, shape[-1])
+        whole = low if self.bounded else b.whole(high, shape[-1])
         (tops,) = b.for_dim(PANEL, low, whole, shape[-1], lambda t: raise_top(t, False), [b.splat(-pymath.inf, self.kind, shape)])
-        if not self.plain:
-            (tops,) = b.for_dim(PANEL, whole, high, shape[-1], lambda t: raise_top(t, True), [tops])
-        top = b.reduce("maxnumf", tops, over)
-        old: SSAValue | None = None
-        if self.running is not None:
-            old = b.load(self.running[0], b.at(sym(ROW)), numbers)
-            top = b.value(arith.MaximumfOp(top, old, NO_NANS))
-            b.store(top, self.running[0], b.at(sym(ROW)))
-        factor = LOG2_E * (self.scale if self.plain else 1.0)
-        slope = b.splat(factor, self.kind, numbers)
-        # Without any key so far: 2^(−inf − 0) = 0, where −inf − −inf would be NaN.
-        lowest = b.splat(-pymath.inf, self.kind, numbers)
-        safe = b.select(b.cmp("oeq", top, lowest), b.splat(0.0, self.kind, numbers), top)
-        shift = b.value(arith.NegfOp(b.mulf(safe, slope)))
-        shifts, slopes = self._over_rows(shift, shape), b.splat(factor, self.kind, shape)
+        (tops,) = b.for_dim(PANEL, whole, high, shape[-1], lambda t: raise_top(t, True), [tops])
+        top, old = self._top(b.reduce("maxnumf", tops), ())
+        shift = self._shift(top, ())
+        weight = b.reduce("add", self._weigh(base, b.broadcast(shift, shape), shape, low, high))
+        self._finish(weight, old, shift, i, ())
+
+    def _top(self, top: SSAValue, shape: tuple[int, ...]) -> tuple[SSAValue, SSAValue | None]:
+        """The largest so far and the largest of the chunks before."""
+        if self.running is None:
+            return top, None
+        b = self.b
+        old = b.load(self.running[0], b.at(sym(ROW)), shape)
+        top = b.value(arith.MaximumfOp(top, old, NO_NANS))
+        b.store(top, self.running[0], b.at(sym(ROW)))
+        return top, old
+
+    def _shift(self, top: SSAValue, shape: tuple[int, ...]) -> SSAValue:
+        """−top · log₂e. Without any key so far 0: 2^(−inf − 0) = 0, where −inf − −inf would be NaN."""
+        b = self.b
+        lowest, zero = b.splat(-pymath.inf, self.kind, shape), b.splat(0.0, self.kind, shape)
+        safe = b.select(b.cmp("oeq", top, lowest), zero, top)
+        return b.value(arith.NegfOp(b.mulf(safe, b.splat(LOG2_E, self.kind, shape))))
+
+    def _weigh(self, base: SSAValue, shift: SSAValue, shape: tuple[int, ...], low: SSAValue, high: SSAValue) -> SSAValue:
+        """Scores from `base` on become weights; returns their sums by lanes."""
+        b = self.b
+        stride = self.stride if len(shape) == 2 else None
+        slope = b.splat(LOG2_E, self.kind, shape)
 
         def weigh(total: SSAValue) -> Sequence[SSAValue]:
-            weights = b.value(math.Exp2Op(b.fma(b.load(self.scores, place(), shape, stride=stride), slopes, shifts)))
-            b.store(weights, self.scores, place(), stride=stride)
+            place = b.add(base, b.index(b.env[PANEL]))
+            weights = b.value(math.Exp2Op(b.fma(b.load(self.scores, place, shape, stride=stride), slope, shift)))
+            b.store(weights, self.scores, place, stride=stride)
             return [b.addf(total, weights)]
 
-        (parts,) = b.for_dim(PANEL, low, high, shape[-1], weigh, [b.splat(0.0, self.kind, shape)])
-        weight = b.reduce("add", parts, over)
-        if self.running is None or old is None:
-            b.store(self.inverse(weight, numbers), self.factors, i)
-            return
-        shrink = b.value(math.Exp2Op(b.fma(old, slope, shift)))
-        sums = b.load(self.running[1], b.at(sym(ROW)), numbers)
-        b.store(b.fma(sums, shrink, weight), self.running[1], b.at(sym(ROW)))
-        b.store(shrink, self.factors, i)
+        return b.for_dim(PANEL, low, high, shape[-1], weigh, [b.splat(0.0, self.kind, shape)])[0]
 
-    def _final(self, scores: SSAValue, shape: tuple[int, ...], first: SSAValue, end: SSAValue, partial: bool) -> SSAValue:
-        """Scaled and through the score region; `partial` blocks are −inf outside [first, end)."""
+    def _finish(self, weight: SSAValue, old: SSAValue | None, shift: SSAValue, place: Index, shape: tuple[int, ...]) -> None:
+        """The factors of the rows from `weight`, the sums of this chunk's weights."""
         b = self.b
-        panel = b.index(b.env[PANEL])
+        if self.running is None or old is None:
+            b.store(self.inverse(weight, shape), self.factors, place)
+            return
+        shrink = b.value(math.Exp2Op(b.fma(old, b.splat(LOG2_E, self.kind, shape), shift)))
+        sums = b.load(self.running[1], b.at(sym(ROW)), shape)
+        b.store(b.fma(sums, shrink, weight), self.running[1], b.at(sym(ROW)))
+        b.store(shrink, self.factors, place)
+
+    def final(
+        self, scores: SSAValue, shape: tuple[int, ...], panel: SSAValue, first: SSAValue | None, count: SSAValue | None
+    ) -> SSAValue:
+        """Scores at the keys from `panel` of the chunk on through the score region; −inf after `count` keys, if it is given,
+        and before `first`, where rows have bounds of their own.
+        """
+        b = self.b
         b.bind(self.key, b.add(panel, b.at(sym(CHUNK))))
-        count = b.sub(end, panel) if partial else None
         lanes = ((ROW, shape[0]), (self.key, shape[1])) if len(shape) == 2 else ((self.key, shape[0]),)
         site = Site(self.point, lanes, (None, count) if len(shape) == 2 else (count,))
-        scaled = b.mulf(scores, b.splat(self.scale, self.kind, shape))
-        args = {self.block.args[0]: scaled} | {arg: load(b, operand, site) for arg, operand in self.extras.items()}
+        args = {self.block.args[0]: scores} | {arg: load(b, operand, site) for arg, operand in self.extras.items()}
         (value,) = self.region.run(args, site)
         if count is None:
             return value
         outside = b.splat(-pymath.inf, self.kind, shape)
         value = b.select(b.mask([*shape[:-1], count], shape), value, outside)
-        if self.bounded and self.bounds[0] != 0:
+        if first is not None and self.bounded and self.bounds[0] != 0:
             value = b.select(b.mask([b.sub(first, panel)], shape), outside, value)
         return value

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from xdsl.dialects import arith
 from xdsl.ir import SSAValue
 
-from rlx_backends.cpu.schedules.tiles import COLUMN, PANEL, ROW
+from rlx_backends.cpu.schedules.tiles import CACHE_LINE, COLUMN, PANEL, ROW
 from rlx_backends.support.kernel_builder import KernelBuilder
 from rlx_backends.support.regions import Region, block_args
 from rlx_backends.support.sites import Site, load, store, tile_steps
 from rlx_dialects.dims import DimExpr, sym
-from rlx_dialects.kernel.pointers import AllocaOp
+from rlx_dialects.kernel.pointers import AllocaOp, PrefetchOp
+from rlx_dialects.kernel.types import byte_size
 from rlx_dialects.lir import ContractOp, YieldOp
 
 SHORT = 6
@@ -52,6 +53,21 @@ class Epilogue:
         extras = [tile_steps(self.b, operand, site) for operand in self.extras.values()]
         outs = [tile_steps(self.b, operand, site) for operand in self.b.outs]
         return None not in extras and all(steps is not None and steps[1] == 1 for steps in outs)
+
+    def ask(self, row: SSAValue, size: int) -> None:
+        """Prefetch what the end of the tile at `row` adds by element: its rows lie apart, and often in another cache."""
+        b = self.b
+        b.bind(ROW, row)
+        site = Site(self.point, ((ROW, size), (COLUMN, self.width)), (None, None))
+        for operand in self.extras.values():
+            steps = tile_steps(b, operand, site)
+            if steps is None or steps[0] == 0 or steps[1] != 1:
+                continue
+            line = CACHE_LINE // byte_size(operand.kind.scalar_type)
+            first = b.offset(operand.pointer, b.at(b.offset_of(operand, self.point)))
+            for i in range(size):
+                for start in range(0, self.width, line):
+                    b.op(PrefetchOp(first, b.at(steps[0] * i + start), 3))
 
     def write(self, sums: Sequence[SSAValue], row: SSAValue, size: int) -> None:
         """`sums` are the accumulators, tiles of `size` rows from `row` on."""

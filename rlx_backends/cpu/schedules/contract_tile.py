@@ -26,11 +26,22 @@ from rlx_backends.cpu.schedules.contract_plan import (
     row_tiles,
 )
 from rlx_backends.cpu.schedules.contract_sources import write_panel, write_rows
-from rlx_backends.cpu.schedules.tiles import COLUMN, DEPTH, PANEL, ROW, UNROLL, Source, direct_source, plain_source
+from rlx_backends.cpu.schedules.tiles import (
+    CACHE_LINE,
+    COLUMN,
+    DEPTH,
+    PANEL,
+    ROW,
+    UNROLL,
+    Source,
+    direct_source,
+    plain_source,
+    unravel,
+)
 from rlx_backends.support.kernel_builder import KernelBuilder
 from rlx_backends.support.regions import Region, block_args
 from rlx_backends.support.spaces import int_param
-from rlx_dialects.dims import DimExpr, ceildiv, const, floordiv, mod, sym
+from rlx_dialects.dims import DimExpr, ceildiv, const, sym
 from rlx_dialects.kernel.pointers import PrefetchOp
 from rlx_dialects.kernel.types import byte_size
 from rlx_dialects.lir import ContractOp, LayoutAttr, ScheduleAttr
@@ -39,17 +50,6 @@ BLOCK = "tile.block"
 """Symbol of the first row of the block in scratch."""
 SKINNY_SUMS = 4
 """Independent sums of a tile of one or two rows: a single one would wait for the latency of the addition."""
-CACHE_LINE = 64
-
-
-def unravel(symbol: DimExpr, form: ContractOp, names: Sequence[str]) -> dict[str, DimExpr]:
-    """Each of `names` in terms of one row-major place."""
-    place: dict[str, DimExpr] = {}
-    for position, name in reversed(list(enumerate(names))):
-        extent = form.extents[name]
-        place[name] = mod(symbol, extent) if position else symbol
-        symbol = floordiv(symbol, extent) if position else symbol
-    return place
 
 
 def lower(kernel: KernelBuilder, form: ContractOp, schedule: ScheduleAttr) -> None:
@@ -89,14 +89,17 @@ class _Tiles:
         point = {it.symbol.data: const(0) for it in form.group("parallel")}
         for name in plan.batch:
             del point[name]
-        point |= unravel(sym(ROW), form, plan.rows)
-        point |= unravel(sym(PANEL) * self.width + sym(COLUMN), form, plan.columns)
+        point |= unravel(sym(ROW), self._dims(plan.rows))
+        point |= unravel(sym(PANEL) * self.width + sym(COLUMN), self._dims(plan.columns))
         return point
+
+    def _dims(self, names: Sequence[str]) -> list[tuple[str, DimExpr]]:
+        return [(name, self.form.extents[name]) for name in names]
 
     def _source(self, factor: Factor) -> Source:
         along = COLUMN if factor.along_columns else ROW
         if factor.direct:
-            point = {**self.point, **unravel(sym(DEPTH), self.form, reduce_names(self.form))}
+            point = {**self.point, **unravel(sym(DEPTH), self._dims(reduce_names(self.form)))}
             operands = {arg: operand for arg, operand in self.elements.items() if operand.number in factor.operands}
             return direct_source(
                 self.b, self.region, factor.value, operands, point, along, self._mask if factor.along_columns else None
@@ -188,7 +191,10 @@ class _Tiles:
         count = len(self.plan.pairs)
         spread = SKINNY_SUMS if self.skinny and size <= 2 and not is_integer_product(self.plan) else 1
         sums = [b.splat(0, pair[0].value.type, shape) for pair in self.plan.pairs for _ in range(spread)]
-        prefetches = self._prefetches(row, first_row) if size == self.height and not self.skinny else []
+        whole_tile = size == self.height and not self.skinny
+        prefetches = self._prefetches(row, first_row) if whole_tile else []
+        if whole_tile:
+            self.epilogue.ask(row, size)
 
         def step(unroll: int, sums: Sequence[SSAValue]) -> list[SSAValue]:
             for pointer, line in prefetches:

@@ -13,7 +13,7 @@ from xdsl.ir import SSAValue
 from rlx_backends.support.kernel_builder import Index, KernelBuilder, Operand
 from rlx_backends.support.regions import Region
 from rlx_backends.support.sites import Site, load_place
-from rlx_dialects.dims import DimExpr, sym
+from rlx_dialects.dims import DimExpr, floordiv, mod, sym
 from rlx_dialects.kernel.types import shape_of
 from rlx_dialects.lir import LayoutAttr
 
@@ -21,9 +21,20 @@ ROW, PANEL, COLUMN, DEPTH = "tile.row", "tile.panel", "tile.column", "tile.depth
 UNROLL = 4
 """Steps of the summed dim in one iteration; with 16 the code generator loses its way."""
 
+CACHE_LINE = 64
+
 Pointers = tuple[SSAValue, ...]
 Mask = Callable[[], "SSAValue | None"]
 """Gives the mask of the columns of the current panel that exist, None if all do."""
+
+
+def unravel(place: DimExpr, dims: Sequence[tuple[str, DimExpr]]) -> dict[str, DimExpr]:
+    """Each of the dims (name, extent) in terms of one row-major place."""
+    found: dict[str, DimExpr] = {}
+    for position, (name, extent) in reversed(list(enumerate(dims))):
+        found[name] = mod(place, extent) if position else place
+        place = floordiv(place, extent) if position else place
+    return found
 
 
 @dataclass(frozen=True)
@@ -108,17 +119,27 @@ class Stream:
 
 
 def sum_products(
-    b: KernelBuilder, left: Source, right: Source, shape: tuple[int, int], lower: Index, upper: Index, start: SSAValue
-) -> SSAValue:
-    """`start + Σ left · right` over places from `lower` to `upper`, for a tile of `shape`; `lower` is a multiple of UNROLL."""
+    b: KernelBuilder,
+    left: Source,
+    rights: Sequence[Source],
+    shape: tuple[int, int],
+    lower: Index,
+    upper: Index,
+    starts: Sequence[SSAValue],
+) -> tuple[SSAValue, ...]:
+    """`start + Σ left · right` over places from `lower` to `upper`, for a tile of `shape` of each right side; `lower` is a
+    multiple of UNROLL.
+    """
 
-    def step(unroll: int, acc: SSAValue) -> Sequence[SSAValue]:
-        pointers = left.begin(), right.begin()
+    def step(unroll: int, *sums: SSAValue) -> Sequence[SSAValue]:
+        pointers = left.begin(), [right.begin() for right in rights]
+        now = list(sums)
         for u in range(unroll):
-            acc = b.outer_fma(left.value(pointers[0], u, shape[0]), right.value(pointers[1], u, shape[1]), acc)
-        return [acc]
+            rows = left.value(pointers[0], u, shape[0])
+            for number, (right, place) in enumerate(zip(rights, pointers[1], strict=True)):
+                now[number] = b.outer_fma(rows, right.value(place, u, shape[1]), now[number])
+        return now
 
     whole = b.whole(upper, UNROLL)
-    (acc,) = b.for_dim(DEPTH, lower, whole, UNROLL, lambda acc: step(UNROLL, acc), [start])
-    (acc,) = b.for_dim(DEPTH, whole, upper, 1, lambda acc: step(1, acc), [acc])
-    return acc
+    sums = b.for_dim(DEPTH, lower, whole, UNROLL, lambda *s: step(UNROLL, *s), starts)
+    return tuple(b.for_dim(DEPTH, whole, upper, 1, lambda *s: step(1, *s), sums))
