@@ -145,11 +145,10 @@ class Lowered:
             from rlx.numpy_executable import NumpyExecutable
 
             return NumpyExecutable(self.manifest, self.modules["lir"], self.stages)
-        from rlx_runtime import Executable, set_codegen_hook
+        from rlx_runtime import executable_of, set_codegen_hook
 
         set_codegen_hook(generate)
-        made = self.artifact()
-        return Executable(made.manifest, made.objects, made.stages)
+        return executable_of(self.artifact())
 
     def artifact(self) -> Artifact:
         """Manifest, objects and stage texts: all that a package holds. PackageError if the target makes no code."""

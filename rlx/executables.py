@@ -38,11 +38,10 @@ def compile(
     if target == "numpy":
         made = _lower(model, target, options, dims).compile()
     else:
-        from rlx_runtime import Executable, set_codegen_hook
+        from rlx_runtime import executable_of, set_codegen_hook
 
         set_codegen_hook(generate)
-        artifact = _artifact(model, target, options, dims)
-        made = Executable(artifact.manifest, artifact.objects, artifact.stages)
+        made = executable_of(_artifact(model, target, options, dims))
     return made if weights is None else made.bind(weights)
 
 

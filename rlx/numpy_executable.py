@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,13 +13,12 @@ from rlx_backends.numpy.lir_executor import run_lir
 from rlx_backends.support.plan_function import guards
 from rlx_dialects.lir import programs
 from rlx_dialects.rlx import ConstraintAttr
-from rlx_runtime.binding import Bound
+from rlx_runtime.binding import Weights
 from rlx_runtime.code import Plan
 from rlx_runtime.errors import BindError, PackageError, ShapeError
 from rlx_runtime.executable import Executable
-from rlx_runtime.fastcall import DECLINED
+from rlx_runtime.host_executable import HostExecutable
 from rlx_runtime.manifest import parse_manifest
-from rlx_runtime.signature import Signature
 from rlx_runtime.weights import check_weights, open_weights
 
 Array = NDArray[Any]
@@ -64,28 +62,20 @@ def holds(guard: ConstraintAttr, dims: Mapping[str, int]) -> bool:
     return left <= right if guard.relation.data == "<=" else left == right
 
 
-class NumpyExecutable(Executable):
+class NumpyExecutable(HostExecutable):
     """An `Executable` of target "numpy". It cannot be saved: there is no code to put into a package."""
 
+    _code: NumpyCode
+
     def __init__(self, manifest: Mapping[str, Any], module: ModuleOp, stages: Mapping[str, str]) -> None:
-        self._adopt(NumpyCode(manifest, module, stages), None, {})
-        if not self._manifest.params:
-            self._weights = {}
+        code = NumpyCode(manifest, module, stages)
+        self._weights: dict[str, Array] | None = None if code.manifest.params else {}
+        self._setup(code, None, code.manifest.fixed)
 
-    def _adopt(self, code: NumpyCode, weights: dict[str, Array] | None, fixed: Mapping[str, int]) -> None:
-        self._code = code
-        self._weights: dict[str, Array] | None = weights
-        self._bound = None
-        self._manifest = code.manifest
-        self._signature = Signature(code.manifest, fixed or code.manifest.fixed)
-        self._plans = OrderedDict()
-        self._specializations = OrderedDict()
-        self._simple = False
-        self._fast = _declined
-
-    def _derive(self, bound: Bound | None, fixed: Mapping[str, int], code: Any = None) -> Executable:
-        derived = NumpyExecutable.__new__(NumpyExecutable)
-        derived._adopt(code or self._code, self._weights, fixed)
+    def _derive(self, bound: Any, fixed: Mapping[str, int], code: Any = None) -> Executable:
+        derived = super()._derive(bound, fixed, code)
+        assert isinstance(derived, NumpyExecutable)
+        derived._weights = self._weights
         return derived
 
     @property
@@ -95,13 +85,18 @@ class NumpyExecutable(Executable):
     def bind(self, weights: Any) -> Executable:
         """Check the weights and run `@prepare` once; BindError as in `Executable.bind`."""
         arrays = dict(check_weights(self._manifest.params, open_weights(weights)))
-        code: NumpyCode = self._code
+        code = self._code
         if any(p.sym_name.data == "prepare" for p in programs(code.module)):
             dims = {d.name: 0 for d in self._manifest.dims}
             arrays |= run_lir(code.module, arrays, dims, program="prepare")
-        derived = NumpyExecutable.__new__(NumpyExecutable)
-        derived._adopt(code, arrays, self._signature.fixed)
+        derived = self._derive(None, self._signature.fixed)
+        assert isinstance(derived, NumpyExecutable)
+        derived._weights = arrays
         return derived
+
+    def packed_weights(self) -> Weights | None:
+        """None: nothing is packed."""
+        return None
 
     def _generate(self, fixed: Mapping[str, int]) -> Executable:
         """There are no kernels: what is fixed is only what the shapes may be."""
@@ -123,15 +118,10 @@ class NumpyExecutable(Executable):
             self._check_disjoint(arrays, states, results if out is not None else [])
         named = {spec.name: array for spec, array in zip(self.inputs, arrays, strict=True)}
         named |= {spec.name: array for spec, array in zip(self.states, states, strict=True)}
-        code: NumpyCode = self._code
-        found = run_lir(code.module, {**self._weights, **named}, plan.dims)
+        found = run_lir(self._code.module, {**self._weights, **named}, plan.dims)
         for spec, result in zip(self.outputs, results, strict=True):
             result[...] = found[spec.name]
         for spec, array in zip(self.states, states, strict=True):
             array[...] = found[spec.name]
         return results
 
-
-def _declined(*args: Any, **kwargs: Any) -> Any:
-    """There is no native fast path."""
-    return DECLINED

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rlx_runtime.executable import Artifact, Executable, set_codegen_hook
+    from rlx_runtime.executable import Artifact, Executable, executable_of, set_codegen_hook
     from rlx_runtime.native import support_object
     from rlx_runtime.package import load
 
-__all__ = ["Artifact", "Executable", "load", "set_codegen_hook", "support_object"]
+__all__ = ["Artifact", "Executable", "executable_of", "load", "set_codegen_hook", "support_object"]
 
 _MODULES = {"load": "package", "support_object": "native"}
 

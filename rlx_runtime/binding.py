@@ -16,6 +16,14 @@ from rlx_runtime.weights import SafetensorsFile, check_weights, open_weights
 
 
 @dataclass(frozen=True)
+class Weights:
+    """Weights in the form that code uses, in host memory: the params that `main` reads as they are, and the packed region."""
+
+    params: Mapping[str, NDArray[Any]]
+    packed: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
 class Bound:
     """Weights bound to code. The arrays here keep the memory alive that `main_buffers` points to."""
 

@@ -48,8 +48,8 @@ class Plan:
         return _table(self.manifest, "output", self.manifest.outputs, self.output_shapes)
 
 
-class Code:
-    """The native programs of one artifact, shared by everything bound or specialized from it.
+class HostCode:
+    """What every artifact has: functions for the host's CPU, above all the entry and the plan function of each program.
 
     `objects` holds "kernels.o" and, optionally, "support.o". TargetError if this machine lacks a CPU feature that the code
     requires, PackageError if the manifest or an object is damaged.
@@ -60,8 +60,6 @@ class Code:
         self.objects = dict(objects)
         # Kept as given: the compiler's stages print themselves only when somebody reads them.
         self.stages = stages
-        if manifest.target != "cpu":
-            raise TargetError(f"this runtime runs code for 'cpu', not for '{manifest.target}'", code="target")
         if missing := missing_features(manifest.features):
             raise TargetError(
                 f"the code requires CPU features that this machine lacks: {', '.join(missing)}", code="cpu-features"
@@ -76,13 +74,10 @@ class Code:
         self._plans: dict[str, Callable[..., int]] = {
             program.plan: _PLAN(self._library.address(program.plan)) for program in programs
         }
-        self.constants = {name: _constant(data) for name, data in manifest.constants.items()}
-        self.pool = FramePool(FRAME_LIMIT)
 
     def thread_limit(self) -> int:
-        """Threads that a call may use: the team's, or fewer if the artifact asks for fewer."""
-        size = team.team_size()
-        return min(size, self.manifest.threads or size)
+        """Threads that a call may use."""
+        return 1
 
     def plan(self, dims: Mapping[str, int], threads: int) -> Plan:
         """Plan `main` for these dims (all of them, in range); ShapeError if they violate a guard."""
@@ -117,6 +112,40 @@ class Code:
                 location=known.location if known else None,
             )
         return out.tolist()
+
+    def fault(self, program: Program, status: Sequence[int]) -> RuntimeFault:
+        """The exception for a status that is not zero, with the op and place of its schedule item."""
+        code, item, *details = status
+        known = program.items[item] if 0 <= item < len(program.items) else {}
+        op, location = known.get("op", f"schedule item {item}"), known.get("loc")
+        if code == 1:
+            operand, index, extent = details[:3]
+            return RuntimeFault(
+                f"{op}: index {index} of operand {operand} is outside [0, {extent})", code="index", location=location
+            )
+        if code == 2:
+            return RuntimeFault(
+                f"{op}: the loop limit of {details[0]} iterations is reached", code="loop-limit", location=location
+            )
+        if code == 3:
+            return RuntimeFault(f"{op}: interrupted", code="interrupted", location=location)
+        return RuntimeFault(f"{op}: fault {code}, details {details}", code="fault", location=location)
+
+
+class Code(HostCode):
+    """The native programs of an artifact for the CPU, shared by everything bound or specialized from it."""
+
+    def __init__(self, raw: Mapping[str, Any], objects: Mapping[str, bytes], stages: Mapping[str, str]) -> None:
+        super().__init__(raw, objects, stages)
+        if self.manifest.target != "cpu":
+            raise TargetError(f"this is code for '{self.manifest.target}', not for 'cpu'", code="target")
+        self.constants = {name: _constant(data) for name, data in self.manifest.constants.items()}
+        self.pool = FramePool(FRAME_LIMIT)
+
+    def thread_limit(self) -> int:
+        """Threads that a call may use: the team's, or fewer if the artifact asks for fewer."""
+        size = team.team_size()
+        return min(size, self.manifest.threads or size)
 
     def new_frame(self, threads: int) -> Frame:
         """A frame for `main`. Its buffer table has a spare entry, for inputs that the code does not read."""
@@ -160,24 +189,6 @@ class Code:
             elif kind == "constant":
                 table[index] = self.constants[name].ctypes.data
         return table
-
-    def fault(self, program: Program, status: Sequence[int]) -> RuntimeFault:
-        """The exception for a status that is not zero, with the op and place of its schedule item."""
-        code, item, *details = status
-        known = program.items[item] if 0 <= item < len(program.items) else {}
-        op, location = known.get("op", f"schedule item {item}"), known.get("loc")
-        if code == 1:
-            operand, index, extent = details[:3]
-            return RuntimeFault(
-                f"{op}: index {index} of operand {operand} is outside [0, {extent})", code="index", location=location
-            )
-        if code == 2:
-            return RuntimeFault(
-                f"{op}: the loop limit of {details[0]} iterations is reached", code="loop-limit", location=location
-            )
-        if code == 3:
-            return RuntimeFault(f"{op}: interrupted", code="interrupted", location=location)
-        return RuntimeFault(f"{op}: fault {code}, details {details}", code="fault", location=location)
 
 
 def _constant(data: bytes) -> NDArray[np.uint8]:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlx_runtime.arena import ALIGNMENT
-from rlx_runtime.binding import Bound, make_bound
+from rlx_runtime.binding import Weights
 from rlx_runtime.dtypes import buffer_bytes, numpy_dtype
 from rlx_runtime.errors import PackageError
 from rlx_runtime.manifest import FORMAT, parse_manifest
@@ -66,7 +66,7 @@ def save(executable: Executable, path: str | os.PathLike[str], weights: str = "n
     """
     if weights not in ("none", "packed"):
         raise PackageError(f'weights must be "none" or "packed", not {weights!r}', code="argument")
-    bound = executable.bound if weights == "packed" else None
+    bound = executable.packed_weights() if weights == "packed" else None
     if weights == "packed" and bound is None:
         raise PackageError("there are no weights to save", code="unbound", hint="bind them first")
     raw = dict(executable.manifest)
@@ -80,7 +80,7 @@ def write(
     manifest: Mapping[str, Any],
     objects: Mapping[str, bytes],
     stages: Mapping[str, str],
-    bound: Bound | None = None,
+    bound: Weights | None = None,
 ) -> None:
     """`save` for an artifact that need not run on this machine."""
     raw = dict(manifest)
@@ -191,12 +191,12 @@ def _read_contents(file: BinaryIO) -> Contents:
         if _WEIGHTS not in places:
             raise _damaged("weights.bin is missing")
         region = (*places[_WEIGHTS], table[_WEIGHTS][0])
-    objects = {key: data for key, data in members.items() if key.endswith(".o")}
+    objects = {key: data for key, data in members.items() if not key.startswith("stages/")}
     return Contents(raw, objects, stages, weights, region)
 
 
 def _load(file: BinaryIO, verify: bool) -> Executable:
-    from rlx_runtime.executable import Executable
+    from rlx_runtime.executable import Artifact, executable_of
 
     contents = _read_contents(file)
     if missing := missing_features(parse_manifest(contents.manifest).features):
@@ -205,17 +205,17 @@ def _load(file: BinaryIO, verify: bool) -> Executable:
             code="cpu-features",
             hint="compile for this machine, or for a CPU that both have",
         )
-    executable = Executable(contents.manifest, contents.objects, contents.stages)
+    executable = executable_of(Artifact(contents.manifest, contents.objects, contents.stages))
     if contents.weights_region is None:
         return executable
     offset, size, digest = contents.weights_region
     region = _map(file, offset, size)
     if (verify or size <= SMALL_WEIGHTS) and hashlib.sha256(region.data).hexdigest() != digest:
         raise _damaged("the contents of weights.bin have changed")
-    return executable.with_bound(_bound(executable, contents.weights, region))
+    return executable.with_weights(_weights(executable, contents.weights, region))
 
 
-def _weight_parts(bound: Bound) -> tuple[dict[str, Any], list[NDArray[np.uint8]]]:
+def _weight_parts(bound: Weights) -> tuple[dict[str, Any], list[NDArray[np.uint8]]]:
     """The table of weights.bin, and its contents in order, each part padded to 64 bytes."""
     parts: list[NDArray[np.uint8]] = []
     end = 0
@@ -232,8 +232,8 @@ def _weight_parts(bound: Bound) -> tuple[dict[str, Any], list[NDArray[np.uint8]]
     return {"packed": packed, "params": params}, parts
 
 
-def _bound(executable: Executable, table: Any, region: NDArray[np.uint8]) -> Bound:
-    code = executable.code
+def _weights(executable: Executable, table: Any, region: NDArray[np.uint8]) -> Weights:
+    manifest = parse_manifest(executable.manifest)
     specs = {spec.name: spec for spec in executable.params}
     try:
         start, size = table["packed"]
@@ -247,9 +247,9 @@ def _bound(executable: Executable, table: Any, region: NDArray[np.uint8]) -> Bou
             if data.nbytes != nbytes or offset % ALIGNMENT:
                 raise ValueError(f"'{name}' at {offset}")
             params[name] = data if spec.dtype == "i4" else data.view(numpy_dtype(spec.dtype)).reshape(shape)
-        if packed.nbytes != code.manifest.packed_bytes or start % ALIGNMENT:
+        if packed.nbytes != manifest.packed_bytes or start % ALIGNMENT:
             raise ValueError(f"a packed region of {packed.nbytes} bytes at {start}")
-        return make_bound(code, params, packed)
+        return Weights({name: params[name] for kind, name in manifest.main.buffers if kind == "param"}, packed)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(f"the table of weights.bin does not fit the model: {error!r}") from None
 

@@ -11,6 +11,7 @@ import numpy as np
 import rlx
 from rlx_backends.support import plan_function
 from rlx_runtime import Executable, arena
+from rlx_runtime.cpu_executable import CpuExecutable
 from rlx_runtime.dtypes import numpy_dtype
 from tests.differential.arguments import (
     Array,
@@ -69,7 +70,7 @@ def check_native(model: rlx.Model, seed: int, calls: int = 3, specialized: bool 
     eps = epsilon(model)
     with stress():
         whole = rlx.lower(model, "cpu").compile()
-        teams = [whole, Executable({**whole.manifest, "threads": 1}, whole.objects, whole.stages)]
+        teams = [whole, CpuExecutable({**whole.manifest, "threads": 1}, whole.objects, whole.stages)]
         for number in range(calls):
             dims = random_dims(model, rng)
             arguments = random_arguments(model, dims, rng)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rlx_runtime.executable import Artifact, Executable
+from rlx_runtime.executable import Artifact, Executable, executable_of
 from rlx_runtime.native import compile_text, support_object
 
 Json = dict[str, Any]
@@ -105,8 +105,7 @@ def artifact(made: tuple[Json, str]) -> Artifact:
 
 
 def executable(made: tuple[Json, str]) -> Executable:
-    parts = artifact(made)
-    return Executable(parts.manifest, parts.objects, parts.stages)
+    return executable_of(artifact(made))
 
 
 def affine(symbolic: bool = True) -> tuple[Json, str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rlx_runtime import arena
+from rlx_runtime.cpu_executable import CpuExecutable
 from rlx_runtime.errors import BindError, Error, PackageError, RuntimeFault, ShapeError, TargetError
 from rlx_runtime.executable import Executable, set_codegen_hook
 from tests.runtime import programs
@@ -394,13 +395,13 @@ def broken(**changes: Any) -> dict[str, Any]:
 def test_broken_manifests(changes: dict[str, Any], kind: type[Error], code: str, place: str) -> None:
     parts = programs.artifact(programs.linear())
     with refused(kind, code, place):
-        Executable(broken(**changes), parts.objects, {})
+        CpuExecutable(broken(**changes), parts.objects, {})
 
 
 def test_damaged_objects() -> None:
     parts = programs.artifact(programs.affine())
     with refused(PackageError, "member", "no kernels.o"):
-        Executable(parts.manifest, {}, {})
+        CpuExecutable(parts.manifest, {}, {})
     for data in (b"", b"no object", parts.objects["kernels.o"][:200]):
         with refused(PackageError, "object", "cannot be linked"):
-            Executable(parts.manifest, {**parts.objects, "kernels.o": data}, {})
+            CpuExecutable(parts.manifest, {**parts.objects, "kernels.o": data}, {})

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlx_runtime import fastcall
+from rlx_runtime.cpu_executable import CpuExecutable
 from rlx_runtime.errors import Error
-from rlx_runtime.executable import Executable
 from tests.runtime import programs
 
 AFFINE = programs.executable(programs.affine())
@@ -36,7 +36,7 @@ def test_the_layouts_are_known_here() -> None:
 def test_repeated_calls_take_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.ones((3, 16), np.float32)
     AFFINE(x)
-    monkeypatch.setattr(Executable, "_run", None)
+    monkeypatch.setattr(CpuExecutable, "_run", None)
     AFFINE(x)
     AFFINE(x + 1, out=np.empty_like(x))
     with pytest.raises(TypeError, match="not callable"):

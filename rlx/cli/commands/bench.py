@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         "model": args.model,
         "target": executable.target,
         "dims": values,
-        "threads": executable.code.plan(values, executable.code.thread_limit()).threads,
+        "threads": executable.call_threads(values),
         "calls": len(times),
         "seconds": {"median": statistics.median(times), "best": min(times), "mean": statistics.fmean(times), "worst": max(times)},
         "setup": {"compile": compiled - start, "bind": bound - compiled, "first_call": first - bound},
