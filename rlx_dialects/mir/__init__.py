@@ -6,7 +6,20 @@ One file per family; `base` holds what all ops share.
 
 from xdsl.ir import Dialect
 
-from rlx_dialects.mir import attention, constant, contraction, elementwise, fused, movement, norm, reduction, state, unary
+from rlx_dialects.mir import (
+    attention,
+    constant,
+    contraction,
+    elementwise,
+    fused,
+    movement,
+    norm,
+    ordering,
+    reduction,
+    scattering,
+    state,
+    unary,
+)
 from rlx_dialects.mir.attention import AttentionOp, RopeOp
 from rlx_dialects.mir.attributes import DenseAttr, IntsAttr, RealAttr
 from rlx_dialects.mir.base import MirOp
@@ -45,7 +58,9 @@ from rlx_dialects.mir.movement import (
     TransposeOp,
 )
 from rlx_dialects.mir.norm import LayerNormOp, ResidualLayerNormOp, ResidualRmsNormOp, RmsNormOp, SoftmaxOp
+from rlx_dialects.mir.ordering import ArgMaxOp, ArgMinOp, CumsumOp, SortOp, TopKOp
 from rlx_dialects.mir.reduction import ReduceMaxOp, ReduceMeanOp, ReduceMinOp, ReduceOp, ReduceProdOp, ReduceSumOp
+from rlx_dialects.mir.scattering import GatherNdOp, ScatterAddOp, ScatterOp, TakeOp
 from rlx_dialects.mir.shapes import Known, Need
 from rlx_dialects.mir.state import CacheUpdateOp, StateReadOp
 from rlx_dialects.mir.unary import (
@@ -74,18 +89,20 @@ from rlx_dialects.mir.unary import (
     UnaryOp,
 )
 
-FAMILIES = (constant, unary, elementwise, contraction, reduction, norm, attention, movement, state, fused)
+FAMILIES = (
+    constant, unary, elementwise, contraction, reduction, norm, attention, movement, ordering, scattering, state, fused,
+)  # fmt: skip
 
 MIR = Dialect("mir", [op for family in FAMILIES for op in family.OPS], [IntsAttr, RealAttr, DenseAttr])
 
 __all__ = [
-    "ACTIVATIONS", "MIR",
-    "AbsOp", "AddOp", "AndOp", "AtanOp", "AttentionOp", "BinaryOp", "BroadcastOp", "CacheUpdateOp", "CastOp", "CeilOp",
-    "CompareOp", "ConcatOp", "ConstantOp", "CosOp", "DenseAttr", "DimValueOp", "DivOp", "EqOp", "ErfOp", "ExpOp", "FloorOp",
-    "GatherOp", "GeOp", "GeluOp", "GeluTanhOp", "GtOp", "IntsAttr", "IotaOp", "Known", "LayerNormOp", "LeOp", "LogOp",
-    "LogicalNotOp", "LtOp", "MatmulBiasActOp", "MatmulOp", "MaxOp", "MinOp", "MirOp", "MulOp", "NeOp", "Need", "NegOp", "OrOp",
-    "PowOp", "RealAttr", "RecipOp", "ReduceMaxOp", "ReduceMeanOp", "ReduceMinOp", "ReduceOp", "ReduceProdOp", "ReduceSumOp",
-    "ReluOp", "ReshapeOp", "ResidualLayerNormOp", "ResidualRmsNormOp", "RmsNormOp", "RopeOp", "RoundOp", "RsqrtOp", "SelectOp",
-    "SigmoidOp", "SiluOp", "SinOp", "SliceOp", "SoftmaxOp", "SqrtOp", "StateReadOp", "SubOp", "SwigluMatmulOp", "SwigluOp",
-    "TanOp", "TanhOp", "TransposeOp", "UnaryOp",
+    "ACTIVATIONS", "MIR", "AbsOp", "AddOp", "AndOp", "ArgMaxOp", "ArgMinOp", "AtanOp", "AttentionOp", "BinaryOp",
+    "BroadcastOp", "CacheUpdateOp", "CastOp", "CeilOp", "CompareOp", "ConcatOp", "ConstantOp", "CosOp", "CumsumOp",
+    "DenseAttr", "DimValueOp", "DivOp", "EqOp", "ErfOp", "ExpOp", "FloorOp", "GatherNdOp", "GatherOp", "GeOp", "GeluOp",
+    "GeluTanhOp", "GtOp", "IntsAttr", "IotaOp", "Known", "LayerNormOp", "LeOp", "LogOp", "LogicalNotOp", "LtOp",
+    "MatmulBiasActOp", "MatmulOp", "MaxOp", "MinOp", "MirOp", "MulOp", "NeOp", "Need", "NegOp", "OrOp", "PowOp", "RealAttr",
+    "RecipOp", "ReduceMaxOp", "ReduceMeanOp", "ReduceMinOp", "ReduceOp", "ReduceProdOp", "ReduceSumOp", "ReluOp", "ReshapeOp",
+    "ResidualLayerNormOp", "ResidualRmsNormOp", "RmsNormOp", "RopeOp", "RoundOp", "RsqrtOp", "ScatterAddOp", "ScatterOp",
+    "SelectOp", "SigmoidOp", "SiluOp", "SinOp", "SliceOp", "SoftmaxOp", "SortOp", "SqrtOp", "StateReadOp", "SubOp",
+    "SwigluMatmulOp", "SwigluOp", "TakeOp", "TanOp", "TanhOp", "TopKOp", "TransposeOp", "UnaryOp",
 ]  # fmt: skip

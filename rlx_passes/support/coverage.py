@@ -75,7 +75,7 @@ def touched_box(
 
 
 def _range(expr: DimExpr, used: frozenset[str], iters: Mapping[str, IterAttr], facts: Facts) -> tuple[DimExpr, DimExpr] | None:
-    """The half-open range that `expr` runs through without gaps, e.g. h * 64 + d over d : 64."""
+    """The half-open range that `expr` runs through without gaps, up or down, e.g. h * 64 + d over d : 64, or 63 - d."""
     low = expr
     steps: list[tuple[DimExpr, DimExpr]] = []
     for name in sorted(used):
@@ -83,7 +83,9 @@ def _range(expr: DimExpr, used: frozenset[str], iters: Mapping[str, IterAttr], f
         first, end = iters[name].range
         if factor is None or (factor.symbols | first.symbols | end.symbols) & iters.keys():
             return None
-        low = low - factor * sym(name) + factor * first
+        falls = facts.prove_le(factor, -1) is True
+        low = low - factor * sym(name) + factor * (end - 1 if falls else first)
+        factor = -factor if falls else factor
         if facts.prove_eq(end - first, 1) is not True:
             steps.append((factor, end - first))
     length = const(1)
