@@ -96,11 +96,9 @@ class _Check:
         shape = shape_of(op.result.type if isinstance(op, LoadOp) else op.value.type)
         align = gcd(ptr_type(op.ptr).align.data, f.alignment.of(op.index) * self.size)
         index = f.scalar(op.index)
-        if len(shape) <= 1 and op.stride is None:
-            count = shape[0] if len(shape) == 1 else 1
-            self.row(index, count, align, op.mask, 0)
+        if op.stride is None:
+            self.row(index, shape[-1] if shape else 1, align, op.mask, 0)
             return
-        assert op.stride is not None
         stride, step = f.scalar(op.stride), f.alignment.of(op.stride) * self.size
         for row in range(shape[0]):
             at = f.emit(f"add i64 {index}, {f.emit(f'mul i64 {stride}, {row}')}")

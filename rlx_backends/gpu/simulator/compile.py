@@ -8,7 +8,7 @@ import llvmlite.binding as llvm
 from xdsl.dialects.builtin import ModuleOp
 
 from rlx_backends.cpu import compile as native
-from rlx_backends.cpu.emit import emission
+from rlx_backends.cpu.emit import emission, outer_dot
 from rlx_backends.cpu.target import CpuTarget, host
 from rlx_backends.gpu.simulator.checks import guard_accesses
 from rlx_backends.gpu.simulator.handlers import handlers
@@ -16,6 +16,7 @@ from rlx_backends.gpu.simulator.scheduler import SCHEDULER
 from rlx_backends.gpu.simulator.threads import Simulation
 from rlx_backends.llvm import emit_module
 from rlx_dialects.gpu.ops import KernelOp
+from rlx_dialects.kernel.vector import OuterDotOp
 
 LEVEL = 1
 """LLVM's pipeline: it must run, as it splits the coroutines, and it makes loops of threads fast."""
@@ -29,7 +30,7 @@ def kernel_text(module: ModuleOp, target: CpuTarget, checked: bool) -> str:
     if checked:
         table |= guard_accesses(kernels, simulation)
     base = emission(target)
-    text = emit_module(kernels, replace(base, handlers={**base.handlers, **table}, context="", context_ops=()))
+    text = emit_module(kernels, replace(base, handlers={OuterDotOp: outer_dot, **table}, context="", context_ops=()))
     return f"{text}\n{simulation.sites_text()}{simulation.table_text()}\n{SCHEDULER}"
 
 
