@@ -1,12 +1,36 @@
 """The backend of NVIDIA GPUs: kernels become PTX."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from rlx_backends.gpu.backend import GpuBackend
+
+if TYPE_CHECKING:
+    from xdsl.dialects.builtin import ModuleOp
+
+    from rlx_backends.gpu.target import GpuTarget
 
 
 class CudaBackend(GpuBackend):
     """Target "cuda"."""
 
     name = "cuda"
+    texts = ("llvm", "ptx")
+
+    def text(self, stage: str, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> str:
+        """LLVM IR of the kernels, or the PTX made from it."""
+        from rlx_backends.cuda.compile import ptx
+        from rlx_backends.cuda.emit import emit
+
+        return emit(module, target) if stage == "llvm" else ptx(module, target)
+
+    def compile(self, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> Mapping[str, bytes]:
+        """`device.ptx`."""
+        from rlx_backends.cuda.compile import device_objects
+
+        return device_objects(module, target, options)
 
 
 BACKEND = CudaBackend()

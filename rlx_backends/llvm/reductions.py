@@ -28,9 +28,8 @@ Combine = Callable[[Tuple, Tuple, int], Tuple]
 """`(first, second, width) -> combined` on tuples of registers of one width."""
 
 
-def combiner(f: FunctionEmitter, op: ReduceOp, element: str) -> Combine:
-    kind = op.kind.data
-    floats = is_float(element_of(op.source.type))
+def combiner(f: FunctionEmitter, op: Operation, kind: str, floats: bool, element: str) -> Combine:
+    """How `op` combines two registers of LLVM type `element` by a named kind."""
 
     def combine(first: Tuple, second: Tuple, width: int) -> Tuple:
         registers = [first[0], second[0]]
@@ -89,7 +88,7 @@ def reduce(f: FunctionEmitter, op: ReduceOp) -> None:
     source, type_ = f[op.source], element_of(op.source.type)
     narrow = casts.is_narrow(type_)
     element = "float" if narrow else source.type
-    combine = combiner(f, op, element)
+    combine = combiner(f, op, op.kind.data, is_float(type_), element)
     rows = [list(zip(source.row(row), source.widths)) for row in range(source.rows)]
     tuples = [[[casts.widen(f, r, type_, width) if narrow else r] for r, width in row] for row in rows]
     over = op.over.data if op.over else None
