@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from rlx_backends.cuda.target import machine
 from rlx_backends.gpu.codegen import generate
 from rlx_backends.gpu.target import GpuTarget
 from rlx_runtime.errors import LowerError
+
+_NVJITLINK = "cuda.bindings.nvjitlink"
 
 
 def device_objects(module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> dict[str, bytes]:
@@ -46,9 +49,7 @@ def assemblers() -> list[str]:
     """NVIDIA's assemblers that are installed: "ptxas" on the path, "nvjitlink" of the package nvidia-nvjitlink."""
     found = ["ptxas"] if shutil.which("ptxas") else []
     try:
-        from cuda.bindings import nvjitlink  # pyright: ignore[reportMissingImports]
-
-        nvjitlink.version()
+        import_module(_NVJITLINK).version()
     except (ImportError, RuntimeError):
         return found
     return [*found, "nvjitlink"]
@@ -70,8 +71,7 @@ def _ptxas(text: str, arch: str) -> bytes:
 
 
 def _nvjitlink(text: str, arch: str) -> bytes:
-    from cuda.bindings import nvjitlink  # pyright: ignore[reportMissingImports]
-
+    nvjitlink = import_module(_NVJITLINK)
     data = text.encode()
     handle = nvjitlink.create(1, [f"-arch={arch}"])
     try:

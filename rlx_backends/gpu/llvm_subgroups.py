@@ -15,7 +15,6 @@ from rlx_backends.llvm.function import FunctionEmitter
 from rlx_backends.llvm.reductions import combiner
 from rlx_backends.llvm.values import SIZES
 from rlx_dialects.gpu.ops import ShuffleOp, SubgroupReduceOp, VoteOp
-from rlx_dialects.kernel.types import is_float
 
 _WORD = 32
 
@@ -113,7 +112,7 @@ def reduce(isa: Isa, f: FunctionEmitter, op: SubgroupReduceOp) -> None:
     if narrow:
         total = casts.widen(f, total, type_, 0)
     element = "float" if narrow else f.type_of(type_)
-    combine = combiner(f, op, op.kind.data, is_float(type_), element)
+    combine = combiner(f, op, element)
     distance = isa.facts.subgroup // 2
     while distance:
         words = move(isa, f, op, "xor", _to_words(f, total, element), distance)

@@ -12,6 +12,7 @@ from rlx_backends.llvm.arithmetic import ELEMENTWISE, emit_elementwise, extremum
 from rlx_backends.llvm.function import FunctionEmitter
 from rlx_backends.llvm.memory import wants_lanes_only
 from rlx_backends.llvm.values import register_type
+from rlx_dialects.gpu.ops import SubgroupReduceOp
 from rlx_dialects.kernel.reduction import ReduceOp, ReduceWithOp
 from rlx_dialects.kernel.types import element_of, is_float
 
@@ -28,8 +29,10 @@ Combine = Callable[[Tuple, Tuple, int], Tuple]
 """`(first, second, width) -> combined` on tuples of registers of one width."""
 
 
-def combiner(f: FunctionEmitter, op: Operation, kind: str, floats: bool, element: str) -> Combine:
-    """How `op` combines two registers of LLVM type `element` by a named kind."""
+def combiner(f: FunctionEmitter, op: ReduceOp | SubgroupReduceOp, element: str) -> Combine:
+    """How a reduction by a named kind combines two registers of LLVM type `element`."""
+    kind = op.kind.data
+    floats = is_float(element_of(op.source.type))
 
     def combine(first: Tuple, second: Tuple, width: int) -> Tuple:
         registers = [first[0], second[0]]
@@ -88,7 +91,7 @@ def reduce(f: FunctionEmitter, op: ReduceOp) -> None:
     source, type_ = f[op.source], element_of(op.source.type)
     narrow = casts.is_narrow(type_)
     element = "float" if narrow else source.type
-    combine = combiner(f, op, op.kind.data, is_float(type_), element)
+    combine = combiner(f, op, element)
     rows = [list(zip(source.row(row), source.widths)) for row in range(source.rows)]
     tuples = [[[casts.widen(f, r, type_, width) if narrow else r] for r, width in row] for row in rows]
     over = op.over.data if op.over else None
