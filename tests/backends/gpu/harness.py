@@ -190,13 +190,17 @@ class ProgramRun:
     def run(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Results by name, in their physical shape. LaunchError if a launch fails."""
         self.given = dict(arrays)
-        self.device = Device(self.compiled.module, code=self.compiled.code, reverse=self.reverse)
+        self.device = self.make_device()
         results: dict[str, np.ndarray] = {}
         for name in ("prepare", "main"):
             if name in self.compiled.entries:
                 results = self._program(name)
                 self.given |= results
         return results
+
+    def make_device(self) -> Device:
+        """What the kernels run on."""
+        return Device(self.compiled.module, code=self.compiled.code, reverse=self.reverse)
 
     def _program(self, name: str) -> dict[str, np.ndarray]:
         device, dims = self.device, {"threads": 1, **self.dims}
