@@ -10,6 +10,7 @@ from rlx_dialects.mir import (
     attention,
     constant,
     contraction,
+    convolution,
     elementwise,
     fused,
     movement,
@@ -25,6 +26,7 @@ from rlx_dialects.mir.attributes import DenseAttr, IntsAttr, RealAttr
 from rlx_dialects.mir.base import MirOp
 from rlx_dialects.mir.constant import ConstantOp
 from rlx_dialects.mir.contraction import MatmulOp
+from rlx_dialects.mir.convolution import AvgPoolOp, ConvOp, ConvTransposeOp, MaxPoolOp, PadOp, ResizeOp
 from rlx_dialects.mir.elementwise import (
     AddOp,
     AndOp,
@@ -90,19 +92,21 @@ from rlx_dialects.mir.unary import (
 )
 
 FAMILIES = (
-    constant, unary, elementwise, contraction, reduction, norm, attention, movement, ordering, scattering, state, fused,
+    constant, unary, elementwise, contraction, convolution, reduction, norm, attention, movement, ordering, scattering,
+    state, fused,
 )  # fmt: skip
 
 MIR = Dialect("mir", [op for family in FAMILIES for op in family.OPS], [IntsAttr, RealAttr, DenseAttr])
 
 __all__ = [
-    "ACTIVATIONS", "MIR", "AbsOp", "AddOp", "AndOp", "ArgMaxOp", "ArgMinOp", "AtanOp", "AttentionOp", "BinaryOp",
-    "BroadcastOp", "CacheUpdateOp", "CastOp", "CeilOp", "CompareOp", "ConcatOp", "ConstantOp", "CosOp", "CumsumOp",
-    "DenseAttr", "DimValueOp", "DivOp", "EqOp", "ErfOp", "ExpOp", "FloorOp", "GatherNdOp", "GatherOp", "GeOp", "GeluOp",
-    "GeluTanhOp", "GtOp", "IntsAttr", "IotaOp", "Known", "LayerNormOp", "LeOp", "LogOp", "LogicalNotOp", "LtOp",
-    "MatmulBiasActOp", "MatmulOp", "MaxOp", "MinOp", "MirOp", "MulOp", "NeOp", "Need", "NegOp", "OrOp", "PowOp", "RealAttr",
-    "RecipOp", "ReduceMaxOp", "ReduceMeanOp", "ReduceMinOp", "ReduceOp", "ReduceProdOp", "ReduceSumOp", "ReluOp", "ReshapeOp",
-    "ResidualLayerNormOp", "ResidualRmsNormOp", "RmsNormOp", "RopeOp", "RoundOp", "RsqrtOp", "ScatterAddOp", "ScatterOp",
-    "SelectOp", "SigmoidOp", "SiluOp", "SinOp", "SliceOp", "SoftmaxOp", "SortOp", "SqrtOp", "StateReadOp", "SubOp",
-    "SwigluMatmulOp", "SwigluOp", "TakeOp", "TanOp", "TanhOp", "TopKOp", "TransposeOp", "UnaryOp",
+    "ACTIVATIONS", "MIR", "AbsOp", "AddOp", "AndOp", "ArgMaxOp", "ArgMinOp", "AtanOp", "AttentionOp", "AvgPoolOp", "BinaryOp",
+    "BroadcastOp", "CacheUpdateOp", "CastOp", "CeilOp", "CompareOp", "ConcatOp", "ConstantOp", "ConvOp", "ConvTransposeOp",
+    "CosOp", "CumsumOp", "DenseAttr", "DimValueOp", "DivOp", "EqOp", "ErfOp", "ExpOp", "FloorOp", "GatherNdOp", "GatherOp",
+    "GeOp", "GeluOp", "GeluTanhOp", "GtOp", "IntsAttr", "IotaOp", "Known", "LayerNormOp", "LeOp", "LogOp", "LogicalNotOp",
+    "LtOp", "MatmulBiasActOp", "MatmulOp", "MaxOp", "MaxPoolOp", "MinOp", "MirOp", "MulOp", "NeOp", "Need", "NegOp", "OrOp",
+    "PadOp", "PowOp", "RealAttr", "RecipOp", "ReduceMaxOp", "ReduceMeanOp", "ReduceMinOp", "ReduceOp", "ReduceProdOp",
+    "ReduceSumOp", "ReluOp", "ReshapeOp", "ResidualLayerNormOp", "ResidualRmsNormOp", "ResizeOp", "RmsNormOp", "RopeOp",
+    "RoundOp", "RsqrtOp", "ScatterAddOp", "ScatterOp", "SelectOp", "SigmoidOp", "SiluOp", "SinOp", "SliceOp", "SoftmaxOp",
+    "SortOp", "SqrtOp", "StateReadOp", "SubOp", "SwigluMatmulOp", "SwigluOp", "TakeOp", "TanOp", "TanhOp", "TopKOp",
+    "TransposeOp", "UnaryOp",
 ]  # fmt: skip

@@ -33,8 +33,10 @@ from rlx_dialects.lir import (
 from rlx_dialects.rlx import StateType, TensorType
 from rlx_passes.support.region_builder import RegionBuilder, scalar_constant
 
-Read = tuple[SSAValue, Sequence[DimLike] | None]
-"""A buffer and the indices it is read or written at; None hands the whole buffer to the region."""
+Read = tuple[SSAValue, Sequence[DimLike] | None] | tuple[SSAValue, Sequence[DimLike], Attribute]
+"""A buffer and the indices it is read or written at; None hands the whole buffer to the region. A third is what is read where
+an index is out of range.
+"""
 
 Scalars = Sequence[SSAValue]
 
@@ -218,7 +220,7 @@ def argument(read: Read) -> Attribute:
 
 
 def accesses(reads: Sequence[Read]) -> list[tuple[SSAValue, AccessAttr]]:
-    return [(value, AccessAttr.get(indices)) for value, indices in reads]
+    return [(read[0], AccessAttr.get(read[1], read[2] if len(read) == 3 else None)) for read in reads]
 
 
 def syms(names: Sequence[str]) -> list[DimExpr]:
