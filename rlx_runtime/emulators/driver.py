@@ -38,7 +38,7 @@ class Kernel:
 class EmulatedDriver(SynchronousDriver):
     """A driver on top of an interpreter. `serial` runs one warp (or wave) of a block at a time; see `machine`.
 
-    A kernel that faults makes its launch fail; `fault` is the EmulationError of the last one that did.
+    A kernel that faults makes its launch fail; `fault` is the EmulationError of the last one that did, `explain` its words.
     """
 
     device = "interpreter"
@@ -144,6 +144,10 @@ class EmulatedDriver(SynchronousDriver):
             self.fault = error
             return LAUNCH_FAILED
         return 0
+
+    def explain(self, error: int) -> str:
+        """What made the last launch fail."""
+        return str(self.fault) if self.fault is not None else f"the launch failed with error {error}"
 
     def _number(self, table: dict[int, Any], value: Any) -> int:
         self._next += 1
