@@ -14,6 +14,7 @@ import llvmlite.binding as llvm
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 
+from rlx_backends.gpu.shared_memory import shared_layout
 from rlx_backends.llvm import FunctionEmitter, TargetEmission, emit_module, program
 from rlx_backends.llvm.objects import Machine, compile_text, host_machine
 from rlx_backends.llvm.program import CONTEXT, DEVICE_DIMS, DEVICE_STATUS, FUNCTIONS, LAUNCH, STATUS, STREAM
@@ -161,7 +162,8 @@ def launch(f: FunctionEmitter, op: LaunchOp, kernels: Mapping[str, tuple[int, Ke
     grid = [f.scalar(extent) for extent in op.grid]
     grid += ["1"] * (3 - len(grid))
     numbers = [f"i64 {number}", f"i64 {items[op]}", *(f"i64 {extent}" for extent in grid)]
-    numbers += [f"i32 {size}" for size in (*kernel.block, kernel.shared_bytes)] + [f"i64 {limit}" for limit in facts.max_grid]
+    numbers += [f"i32 {size}" for size in (*kernel.block, shared_layout(kernel).launch_bytes)]
+    numbers += [f"i64 {limit}" for limit in facts.max_grid]
     f.module.helper("rlx.launch.failed", _FAILED_TEXT)
     function = f.module.helper("rlx.launch", _LAUNCH_TEXT)
     error = f.emit(f"call i32 {function}(ptr %call, {', '.join(numbers)}, ptr %params)")

@@ -8,6 +8,7 @@ from xdsl.dialects.builtin import Builtin, ModuleOp
 from xdsl.dialects.math import Math
 from xdsl.dialects.scf import Scf
 
+from rlx_backends.gpu.target import gpu_target
 from rlx_backends.registry import backend
 from rlx_dialects import get_all_dialects
 from rlx_dialects.gpu import facts_for
@@ -40,7 +41,7 @@ class Device:
     def __init__(self, dialect: str, arch: str):
         self.dialect, self.arch = dialect, arch
         self.backend = backend(dialect)
-        self.target = self.backend.target({"cpu": arch})
+        self.target = gpu_target(dialect, {"cpu": arch})
         facts = facts_for(dialect, arch)
         assert facts is not None
         self.facts = facts
@@ -198,7 +199,7 @@ class Device:
             gpu.fence block
             gpu.fence device
             gpu.fence system
-            %bad = arith.cmpi sge, %mod, %n : index
+            %bad = arith.cmpi sge, %t, %n : index
             kernel.fault 1 item %item(%c8, %mod, %n) if %bad status %status : !kernel.ptr<i64, global>
             %any = gpu.vote any %bad
             %every = gpu.vote all %bad
