@@ -17,7 +17,7 @@ from rlx_dialects.gpu import AXES, KernelOp
 LANES = 16
 """Lanes of a register: what one access of 16 bytes takes of the smallest elements. LLVM takes vectors apart."""
 
-_NOT_USED = (
+_NOT_USED: tuple[str, ...] = (
     "dispatch-ptr", "queue-ptr", "dispatch-id", "hostcall-ptr", "heap-ptr", "default-queue", "completion-action",
     "multigrid-sync-arg", "lds-kernel-id", "flat-scratch-init", "cluster-id-x", "cluster-id-y", "cluster-id-z",
 )  # fmt: skip
@@ -61,7 +61,7 @@ class Gcn(Isa):
 
     def kernel_attributes(self, f: FunctionEmitter, op: KernelOp) -> str:
         threads = prod(op.block)
-        unused = list(_NOT_USED)
+        unused: list[str] = list(_NOT_USED)
         for axis in AXES[1:]:
             if op.block[AXES.index(axis)] == 1 or not self._asks_for_thread(f, op, axis):
                 unused.append(f"workitem-id-{axis}")
