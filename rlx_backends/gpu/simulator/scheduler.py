@@ -5,6 +5,9 @@ from __future__ import annotations
 from rlx_backends.gpu.simulator import layout
 from rlx_backends.gpu.simulator.layout import DIVERGENT_BARRIER, DIVERGENT_COLLECTIVE, ENDED, REPORT, REVERSED, word
 
+PLAIN = "noinline optnone nounwind"
+"""Attributes of functions that run once for a block or less: LLVM leaves them as they are, which halves the time to compile."""
+
 
 def get(name: str, register: str, type_: str = "i64") -> str:
     """Lines that load a word of the launch `%sim` into `%register`."""
@@ -36,7 +39,7 @@ declare void @free(ptr)
 
 # Runs the blocks of the grid. Shared memory is poison at the start of each: every float that it holds is NaN, every index -1.
 _RUN = f"""\
-define internal i32 @sim.run(ptr %sim) noinline nounwind {{
+define internal i32 @sim.run(ptr %sim) {PLAIN} {{
 entry:
 {get("grid_x", "gx")}{get("grid_y", "gy")}{get("grid_z", "gz")}{get("run_block", "block", "ptr")}{get("shared", "shared", "ptr")}\
 {get("shared_bytes", "bytes")}{get("context", "context", "ptr")}\
@@ -74,7 +77,7 @@ done:
 
 # One block of a kernel whose threads wait. Each round runs every subgroup to a barrier of the block or to its end.
 _BLOCK = f"""\
-define internal i32 @sim.block(ptr %sim, i64 %x, i64 %y, i64 %z) noinline nounwind {{
+define internal i32 @sim.block(ptr %sim, i64 %x, i64 %y, i64 %z) {PLAIN} {{
 entry:
 {get("threads", "threads")}{get("subgroup", "lanes")}{get("states", "states", "ptr")}{get("context", "context", "ptr")}\
   %reversed.at = getelementptr inbounds i64, ptr %context, i64 {REVERSED}
@@ -220,7 +223,7 @@ done:
 
 # The memory of a coroutine's frame: all frames of a kernel have one size, and every block uses them anew.
 _FRAME = f"""\
-define internal ptr @sim.frame(ptr %sim, i64 %size, i64 %t) noinline nounwind {{
+define internal ptr @sim.frame(ptr %sim, i64 %size, i64 %t) {PLAIN} {{
 entry:
 {get("frames", "frames", "ptr")}{get("frame_bytes", "known")}{get("threads", "threads")}\
   %none = icmp eq ptr %frames, null
@@ -249,7 +252,7 @@ _STORE_REPORT = "".join(
 )
 
 _REPORT = f"""\
-define internal void @sim.report(ptr %sim, i64 %code, i64 %t, i64 %a, i64 %b, ptr %site, ptr %other) noinline cold nounwind {{
+define internal void @sim.report(ptr %sim, i64 %code, i64 %t, i64 %a, i64 %b, ptr %site, ptr %other) {PLAIN} {{
 entry:
 {get("failed", "failed")}{get("context", "context", "ptr")}{get("name", "name")}{get("block_x", "bx")}{get("block_y", "by")}\
 {get("block_z", "bz")}{get("size_x", "sx")}{get("size_y", "sy")}\
@@ -266,7 +269,7 @@ done:
   ret void
 }}
 
-define internal void @sim.diverged(ptr %sim, i64 %code, i64 %t, i64 %other) noinline cold nounwind {{
+define internal void @sim.diverged(ptr %sim, i64 %code, i64 %t, i64 %other) {PLAIN} {{
 entry:
 {get("states", "states", "ptr")}\
   %at = getelementptr inbounds i64, ptr %states, i64 %t
@@ -286,7 +289,7 @@ entry:
 
 # The allocation around an address, as a pair of words; two zeros if there is none.
 _RANGE = f"""\
-define internal void @sim.range(ptr %context, i64 %a, ptr %out) noinline nounwind {{
+define internal void @sim.range(ptr %context, i64 %a, ptr %out) {PLAIN} {{
 entry:
   %table.at = getelementptr inbounds i64, ptr %context, i64 {layout.ALLOCATIONS}
   %table = load ptr, ptr %table.at, align 8
@@ -323,7 +326,7 @@ done:
 
 # Whether bytes lie in no live allocation.
 _OUTSIDE = f"""\
-define internal i1 @sim.outside(ptr %sim, i64 %a, i64 %bytes) noinline nounwind {{
+define internal i1 @sim.outside(ptr %sim, i64 %a, i64 %bytes) {PLAIN} {{
 entry:
   %context.at = getelementptr inbounds i8, ptr %sim, i64 {word("context")}
   %context = load ptr, ptr %context.at, align 8
@@ -338,22 +341,24 @@ entry:
 """
 
 # What kernel.fault does: the first fault of a call stays.
-_FAULT = """\
-define internal void @sim.fault(ptr %status, i64 %code, i64 %item, i64 %d0, i64 %d1, i64 %d2, i64 %d3) noinline cold nounwind {
+_STORE_FAULT = "".join(
+    f"  %p{n} = getelementptr inbounds i64, ptr %status, i64 {n}\n  store i64 %{value}, ptr %p{n}, align 8\n"
+    for n, value in enumerate(("item", "d0", "d1", "d2", "d3"), 1)
+)
+
+_FAULT = f"""\
+define internal void @sim.fault(ptr %status, i64 %code, i64 %item, i64 %d0, i64 %d1, i64 %d2, i64 %d3) {PLAIN} {{
 entry:
   %now = load i64, ptr %status, align 8
   %first = icmp eq i64 %now, 0
   br i1 %first, label %write, label %done
 write:
   store i64 %code, ptr %status, align 8
-""" + "".join(
-    f"  %p{n} = getelementptr inbounds i64, ptr %status, i64 {n}\n  store i64 %{value}, ptr %p{n}, align 8\n"
-    for n, value in enumerate(("item", "d0", "d1", "d2", "d3"), 1)
-) + """\
+{_STORE_FAULT}\
   br label %done
 done:
   ret void
-}
+}}
 """
 
 SCHEDULER = "\n".join((_RUN, _BLOCK, _SUBGROUP, _FRAME, _REPORT, _RANGE, _OUTSIDE, _FAULT, _DECLARATIONS))
