@@ -16,6 +16,7 @@ from rlx_dialects.mir import (
     movement,
     norm,
     ordering,
+    quantization,
     reduction,
     scattering,
     state,
@@ -61,6 +62,7 @@ from rlx_dialects.mir.movement import (
 )
 from rlx_dialects.mir.norm import LayerNormOp, ResidualLayerNormOp, ResidualRmsNormOp, RmsNormOp, SoftmaxOp
 from rlx_dialects.mir.ordering import ArgMaxOp, ArgMinOp, CumsumOp, SortOp, TopKOp
+from rlx_dialects.mir.quantization import DequantizeOp, DequantMatmulOp, FakeQuantizeOp, QuantizedMatmulOp, QuantizeOp
 from rlx_dialects.mir.reduction import ReduceMaxOp, ReduceMeanOp, ReduceMinOp, ReduceOp, ReduceProdOp, ReduceSumOp
 from rlx_dialects.mir.scattering import GatherNdOp, ScatterAddOp, ScatterOp, TakeOp
 from rlx_dialects.mir.shapes import Known, Need
@@ -93,7 +95,7 @@ from rlx_dialects.mir.unary import (
 
 FAMILIES = (
     constant, unary, elementwise, contraction, convolution, reduction, norm, attention, movement, ordering, scattering,
-    state, fused,
+    quantization, state, fused,
 )  # fmt: skip
 
 MIR = Dialect("mir", [op for family in FAMILIES for op in family.OPS], [IntsAttr, RealAttr, DenseAttr])
@@ -101,12 +103,12 @@ MIR = Dialect("mir", [op for family in FAMILIES for op in family.OPS], [IntsAttr
 __all__ = [
     "ACTIVATIONS", "MIR", "AbsOp", "AddOp", "AndOp", "ArgMaxOp", "ArgMinOp", "AtanOp", "AttentionOp", "AvgPoolOp", "BinaryOp",
     "BroadcastOp", "CacheUpdateOp", "CastOp", "CeilOp", "CompareOp", "ConcatOp", "ConstantOp", "ConvOp", "ConvTransposeOp",
-    "CosOp", "CumsumOp", "DenseAttr", "DimValueOp", "DivOp", "EqOp", "ErfOp", "ExpOp", "FloorOp", "GatherNdOp", "GatherOp",
-    "GeOp", "GeluOp", "GeluTanhOp", "GtOp", "IntsAttr", "IotaOp", "Known", "LayerNormOp", "LeOp", "LogOp", "LogicalNotOp",
-    "LtOp", "MatmulBiasActOp", "MatmulOp", "MaxOp", "MaxPoolOp", "MinOp", "MirOp", "MulOp", "NeOp", "Need", "NegOp", "OrOp",
-    "PadOp", "PowOp", "RealAttr", "RecipOp", "ReduceMaxOp", "ReduceMeanOp", "ReduceMinOp", "ReduceOp", "ReduceProdOp",
-    "ReduceSumOp", "ReluOp", "ReshapeOp", "ResidualLayerNormOp", "ResidualRmsNormOp", "ResizeOp", "RmsNormOp", "RopeOp",
-    "RoundOp", "RsqrtOp", "ScatterAddOp", "ScatterOp", "SelectOp", "SigmoidOp", "SiluOp", "SinOp", "SliceOp", "SoftmaxOp",
-    "SortOp", "SqrtOp", "StateReadOp", "SubOp", "SwigluMatmulOp", "SwigluOp", "TakeOp", "TanOp", "TanhOp", "TopKOp",
-    "TransposeOp", "UnaryOp",
+    "CosOp", "CumsumOp", "DenseAttr", "DequantMatmulOp", "DequantizeOp", "DimValueOp", "DivOp", "EqOp", "ErfOp", "ExpOp",
+    "FakeQuantizeOp", "FloorOp", "GatherNdOp", "GatherOp", "GeOp", "GeluOp", "GeluTanhOp", "GtOp", "IntsAttr", "IotaOp",
+    "Known", "LayerNormOp", "LeOp", "LogOp", "LogicalNotOp", "LtOp", "MatmulBiasActOp", "MatmulOp", "MaxOp", "MaxPoolOp",
+    "MinOp", "MirOp", "MulOp", "NeOp", "Need", "NegOp", "OrOp", "PadOp", "PowOp", "QuantizeOp", "QuantizedMatmulOp",
+    "RealAttr", "RecipOp", "ReduceMaxOp", "ReduceMeanOp", "ReduceMinOp", "ReduceOp", "ReduceProdOp", "ReduceSumOp", "ReluOp",
+    "ReshapeOp", "ResidualLayerNormOp", "ResidualRmsNormOp", "ResizeOp", "RmsNormOp", "RopeOp", "RoundOp", "RsqrtOp",
+    "ScatterAddOp", "ScatterOp", "SelectOp", "SigmoidOp", "SiluOp", "SinOp", "SliceOp", "SoftmaxOp", "SortOp", "SqrtOp",
+    "StateReadOp", "SubOp", "SwigluMatmulOp", "SwigluOp", "TakeOp", "TanOp", "TanhOp", "TopKOp", "TransposeOp", "UnaryOp",
 ]  # fmt: skip

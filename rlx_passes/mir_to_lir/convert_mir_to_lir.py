@@ -45,7 +45,17 @@ from rlx_dialects.lir import AllocOp, BufferType, CopyOp, InputOp, OutputOp, Pac
 from rlx_dialects.lir.structure import DimInputOp, root_buffer
 from rlx_dialects.rlx import ConstraintAttr, facts_of
 from rlx_dialects.rlx.symbols import CONSTRAINTS, DIMS, GUARDS
-from rlx_passes.mir_to_lir import attention, contraction, convolution, elementwise, movement, ordering, rows, scattering
+from rlx_passes.mir_to_lir import (
+    attention,
+    contraction,
+    convolution,
+    elementwise,
+    movement,
+    ordering,
+    quantization,
+    rows,
+    scattering,
+)
 from rlx_passes.mir_to_lir.lowering import Lowering, tensor_of
 from rlx_passes.support.locations import location_of
 from rlx_runtime.errors import LowerError
@@ -58,6 +68,7 @@ RULES: dict[type[Operation], Callable[[Lowering, Operation], None]] = {
     **attention.RULES,
     **convolution.RULES,
     **ordering.RULES,
+    **quantization.RULES,
     **scattering.RULES,
 }
 
