@@ -1,8 +1,9 @@
 """What runs in step: the scheduler of the interpreters.
 
 Agents (threads of PTX, waves of GCN) of several blocks run at once: of those that can run, the ones at the lowest place in the
-code take the next step, so that agents that parted meet again where their ways join. In serial mode, one group of each block
-(a warp, a wave) runs alone until all of it waits or is done: a barrier that is missing shows then.
+code take the next step, so that agents that parted meet again where their ways join; where the code is laid out otherwise, an
+instruction of several agents holds those that come first until the others are there. In serial mode, one group of each block (a
+warp, a wave) runs alone until all of it waits or is done: a barrier that is missing shows then.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from rlx_runtime.emulators.faults import EmulationError
 from rlx_runtime.errors import Location
 
-RUNNING, WAITING, DONE = 0, 1, 2
+RUNNING, WAITING, DONE, HELD = 0, 1, 2, 3
+"""HELD: at an instruction that agents run together, until the others come."""
 PARTED = -1
 """What a step returns that changed `pc` or `state` of agents itself."""
 Step = Callable[[Any], int | None]
@@ -42,6 +44,8 @@ class Machine:
         self.active = exists.copy()
         """The agents that run it; assigned through `set_active` only."""
         self.steps = 0
+        self.holding: set[int] = set()
+        """Places where agents are held."""
         self.set_active(self.active)
 
     # -- which agents run
@@ -66,13 +70,18 @@ class Machine:
                     chosen[np.arange(self.blocks), first] = groups[np.arange(self.blocks), first]
                     ready = chosen.reshape(-1)
                 if not ready.any():
-                    if not (self.state == WAITING).any():
+                    if not np.isin(self.state, (WAITING, HELD)).any():
                         return
                     self.release()
                     continue
                 places = np.where(ready, self.pc, _NEVER)
                 lowest = int(places.min())
                 active = places == lowest
+                if lowest in self.holding:
+                    held = (self.state == HELD) & (self.pc == lowest)
+                    self.state[held] = RUNNING
+                    self.holding.discard(lowest)
+                    active |= held
                 limit = int(np.where(active, _NEVER, places).min())
                 self.set_active(active)
                 self._straight(lowest, limit)
@@ -90,7 +99,7 @@ class Machine:
                 break
             else:
                 place = target
-            if place >= limit:
+            if place >= limit or place in self.holding:
                 self.pc[self.index] = place
                 break
         if self.steps > MAX_STEPS:
@@ -109,12 +118,18 @@ class Machine:
         self.pc[self.index] = np.where(here, target, self.here + 1)
         return PARTED
 
+    def hold(self, agents: NDArray[np.bool_]) -> None:
+        """These of the active agents stay at this instruction until others come to it."""
+        self.state[agents] = HELD
+        self.pc[agents] = self.here
+        self.holding.add(self.here)
+
     def stop(self, agents: NDArray[Any]) -> None:
         """These agents (places in the array) are done."""
         self.state[agents] = DONE
 
     def release(self) -> None:
-        """No agent can run and some wait: let those go on whose barrier is complete, or fault."""
+        """No agent can run, some wait or are held: let those go on whose barrier is complete, or fault."""
         raise NotImplementedError
 
     # -- faults

@@ -73,7 +73,8 @@ class DeviceMemory:
         return int(self.offsets(np.array([address], np.uint64), nbytes)[0])
 
     def offsets(self, addresses: NDArray[np.uint64], nbytes: int) -> NDArray[np.int64]:
-        """Where accesses of `nbytes` at each address lie in `data`; OutOfBounds."""
+        """Where accesses of `nbytes` at each address lie in `data`; OutOfBounds. `data` goes on for 16 bytes of poison behind
+        every allocation."""
         if self._stale:
             self._starts = np.array(sorted(self._sizes), np.int64)
             self._ends = self._starts + np.array([self._sizes[start] for start in sorted(self._sizes)], np.int64)

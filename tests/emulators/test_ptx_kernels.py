@@ -122,7 +122,7 @@ def test_register_written_before_a_join_is_fine() -> None:
 
 
 def test_divergent_barrier() -> None:
-    fails("setp.lt.u32 %p1, %r1, 5; @%p1 bra A; ret; A: bar.sync 0;", "divergent-barrier", "lane 5")
+    fails("setp.lt.u32 %p1, %r1, 5; @%p1 bra A; ret; A: bar.sync 0;", "divergent-barrier", "5 threads of the block wait")
     fails("setp.lt.u32 %p1, %r1, 32; @%p1 bra A; ret; A: bar.sync 0;", "divergent-barrier", "32 threads of the block wait")
     fails("setp.lt.u32 %p1, %r1, 5; @%p1 bra A; barrier.sync 0; bra B; A: barrier.sync 0; B:", "divergent-barrier", "another barrier")
 
@@ -131,6 +131,24 @@ def test_divergent_shuffle() -> None:
     fails("setp.lt.u32 %p1, %r1, 5; @%p1 bra A; shfl.sync.bfly.b32 %r5, %r1, 1, 31, -1; A:", "divergent-collective", "lane 0 of the warp")
     fails("shfl.sync.idx.b32 %r5, %r1, 20, 31, 0xffff;", "divergent-collective", "lane 20, which", block=64)
     fails("shfl.sync.bfly.b32 %r5, %r1, 16, 31, -1;", "divergent-collective", "lane 20, which takes no part", block=20)
+
+
+def test_threads_that_come_to_a_shuffle_by_other_ways_meet_there() -> None:
+    # The place where they meet stands before the detour of some of them.
+    body = """setp.lt.u32 %p1, %r1, 5; @%p1 bra DETOUR; mov.u32 %r5, 1; bra MEET; MEET: shfl.sync.bfly.b32 %r6, %r5, 1, 31, -1; bar.sync 0;
+    add.s64 %rd2, %rd1, %rd0; st.global.u32 [%rd2], %r6; ret; DETOUR: mov.u32 %r5, 2; bra MEET;"""
+    for serial in (False, True):
+        found = run_ptx(ptx_module(body, params=1), (2,), (40,), [np.zeros(80, np.int32)], serial=serial)[0]
+        np.testing.assert_array_equal(found, np.where((np.arange(80) ^ 1) < 5, 2, 1))
+
+
+def test_a_vector_may_end_behind_its_allocation() -> None:
+    body = "ld.global.v4.f32 {%r5, %r6, %r7, %r8}, [%rd1]; st.global.v2.f32 [%rd2], {%r5, %r6}; @%p1 st.global.f32 [%rd2], %r8;"
+    start = "setp.ne.s32 %p1, %r1, %r1; "
+    found = run_ptx(ptx_module(start + body, params=2), (1,), (1,), [np.ones(1, np.float32), np.zeros(2, np.float32)])[1]
+    assert found[0] == 1
+    assert np.isnan(found[1])
+    fails("add.s64 %rd2, %rd1, 256; ld.global.v4.f32 {%r5, %r6, %r7, %r8}, [%rd2];", "out-of-bounds", "no allocation")
 
 
 def test_an_unknown_instruction_is_an_error_of_the_load() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rlx_runtime.emulators.machine import PARTED, Step
 from rlx_runtime.emulators.ptx.operands import Context
-from rlx_runtime.emulators.ptx.threads import WARP, Threads
+from rlx_runtime.emulators.ptx.threads import WARP, Threads, together
 from rlx_runtime.emulators.ptx.warp import warp_barrier
 
 
@@ -100,8 +100,6 @@ def barrier(c: Context) -> Step:
         which, count = _same(m, number(m), "barrier"), 0 if needed is None else _same(m, needed(m), "number of threads")
         if count % WARP or which > 15:
             raise m.fault("malformed", f"barrier {which} for {count} threads: a multiple of {WARP}, and barriers 0 to 15")
-        if "aligned" in c.statement.opcode or opcode[0] == "bar":
-            m.whole_warps(None, "divergent-barrier")
         if waits:
             return m.wait(which, count)
         for block in np.unique(m.block_of[m.index]):
@@ -127,21 +125,17 @@ def _reduce(c: Context, opcode: list[str]) -> Step:
     target = c.target(operands[0], opcode[-1])
     flag = c.source(operands[-1], "pred")
 
-    def step(m: Threads) -> int | None:
+    def step(m: Threads) -> None:
         flags = np.broadcast_to(flag(m), (m.count,)).reshape(m.blocks, m.width)
         there = m.active.reshape(m.blocks, m.width)
-        exists = m.exists.reshape(m.blocks, m.width)
-        if (there.any(axis=1) & (there != exists).any(axis=1)).any():
-            raise m.fault("divergent-barrier", "threads of the block are elsewhere at a reduction over it")
         found = flags & there
         if opcode[2] == "popc":
             result = found.sum(axis=1)
         else:
             result = (flags | ~there).all(axis=1) if opcode[2] == "and" else found.any(axis=1)
         target(m, np.repeat(result, m.width))
-        return None
 
-    return step
+    return together(step, unit=0)
 
 
 def arguments(text: str) -> list[str]:

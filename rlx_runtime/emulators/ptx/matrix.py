@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rlx_runtime.emulators import floats
 from rlx_runtime.emulators.machine import Step
 from rlx_runtime.emulators.ptx.operands import Context, Source, encode
-from rlx_runtime.emulators.ptx.threads import WARP, Threads
+from rlx_runtime.emulators.ptx.threads import WARP, Threads, together
 from rlx_runtime.emulators.ptx.warp import by_warp
 
 Array = NDArray[Any]
@@ -62,7 +62,6 @@ def multiply(c: Context) -> Step:
     number = np.int64 if result == "s32" else np.float64
 
     def step(m: Threads) -> None:
-        m.whole_warps()
         warps = m.count // WARP
         left_matrix = np.zeros((warps, 16, depth), number)
         right_matrix = np.zeros((warps, depth, 8), number)
@@ -84,12 +83,11 @@ def multiply(c: Context) -> Step:
                 found = by_warp(m, source(m)) + product[:, G + 8 * (i // 2), 2 * T + i % 2]
                 target(m, encode(found.reshape(-1), kind))
 
-    return step
+    return together(step)
 
 
 def _rows(m: Threads, address: Source, count: int) -> tuple[Array, Array]:
     """Addresses of the rows that the lanes of each warp name: [warps with active lanes, 8·count]; and those warps."""
-    m.whole_warps()
     warps = np.unique(m.index // WARP)
     return address(m).reshape(len(warps), WARP)[:, : 8 * count], warps
 
@@ -123,7 +121,7 @@ def load_matrix(c: Context) -> Step:
             out[warps] = pair[0].astype(np.uint32) | (pair[1].astype(np.uint32) << np.uint32(16))
             target(m, out.reshape(-1))
 
-    return step
+    return together(step)
 
 
 def store_matrix(c: Context) -> Step:
@@ -150,7 +148,7 @@ def store_matrix(c: Context) -> Step:
         m.store("shared", rows.reshape(-1), values.reshape(-1, 8))
         m.set_active(active)
 
-    return step
+    return together(step)
 
 
 MATRIX: dict[str, Callable[[Context], Step]] = {"mma": multiply, "ldmatrix": load_matrix, "stmatrix": store_matrix}

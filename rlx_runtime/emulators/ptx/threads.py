@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlx_runtime.emulators.machine import DONE, RUNNING, WAITING, Machine, Step
+from rlx_runtime.emulators.machine import DONE, HELD, PARTED, RUNNING, WAITING, Machine, Step
 from rlx_runtime.emulators.memory import POISON, DeviceMemory, OutOfBounds, set_words, words
 
 Array = NDArray[Any]
@@ -80,7 +80,7 @@ class Threads(Machine):
         self.shared_stride = -(-self.shared_size // 128) * 128 + 128
         self.shared = np.full(len(blocks) * self.shared_stride, POISON, np.uint8)
         self.shared_base = self.block_of * self.shared_stride
-        self.local_stride = -(-code.local_bytes // 16) * 16
+        self.local_stride = -(-code.local_bytes // 16) * 16 + (16 if code.local_bytes else 0)
         self.local = np.full(self.count * self.local_stride, POISON, np.uint8)
         self.local_base = np.arange(self.count) * self.local_stride
         self.slots = [np.full((self.count, -(-size // 16) * 16), POISON, np.uint8) for size in code.slots]
@@ -161,14 +161,15 @@ class Threads(Machine):
 
     # -- memory
 
-    def place(self, space: str, addresses: Array, nbytes: int) -> tuple[Array, Array]:
+    def place(self, space: str, addresses: Array, nbytes: int, align: int = 0) -> tuple[Array, Array]:
         """(backing, byte offsets) of an access of the active threads; faults out of bounds and where it is misaligned."""
         if addresses.dtype != np.uint64:
             addresses = addresses.astype(np.uint64)
-        bad = addresses & np.uint64(nbytes - 1)
+        align = align or nbytes
+        bad = addresses & np.uint64(align - 1)
         if bad.any():
             at = int(np.flatnonzero(bad)[0])
-            raise self.fault("misaligned", f"address {int(addresses[at]):#x} is no multiple of {nbytes}", int(self.index[at]))
+            raise self.fault("misaligned", f"address {int(addresses[at]):#x} is no multiple of {align}", int(self.index[at]))
         if space in ("global", "const", "param"):
             return self._global(addresses, nbytes)
         if space == "shared":
@@ -179,9 +180,9 @@ class Threads(Machine):
         if not window.any():
             return self._global(addresses, nbytes)
         if (window == 1).all():
-            return self.place("shared", addresses - np.uint64(SHARED_WINDOW), nbytes)
+            return self.place("shared", addresses - np.uint64(SHARED_WINDOW), nbytes, align)
         if (window == 2).all():
-            return self.place("local", addresses - np.uint64(LOCAL_WINDOW), nbytes)
+            return self.place("local", addresses - np.uint64(LOCAL_WINDOW), nbytes, align)
         raise _Mixed
 
     def _global(self, addresses: Array, nbytes: int) -> tuple[Array, Array]:
@@ -203,9 +204,13 @@ class Threads(Machine):
         return data, base[self.index] + addresses.view(np.int64)
 
     def load(self, space: str, addresses: Array, width: int, count: int) -> Array:
-        """Unsigned words [active threads, count] of `width` bytes."""
+        """Unsigned words [active threads, count] of `width` bytes.
+
+        A vector may begin inside an allocation and end behind it: LLVM loads whole aligned vectors of which it needs the first
+        elements, and no device faults on them. The rest is poison.
+        """
         try:
-            data, offsets = self.place(space, addresses, width * count)
+            data, offsets = self.place(space, addresses, width, width * count)
         except _Mixed:
             out = np.zeros((self.index.size, count), f"u{width}")
             for chosen, part in self._windows(addresses):
@@ -262,7 +267,7 @@ class Threads(Machine):
                     self.arrived.pop(key, None)
                     released = True
         if not released:
-            raise self._stuck()
+            raise self._never_met() if np.equal(self.state, HELD).any() else self._stuck()
 
     def _meet(self, threads: Array) -> None:
         """Threads pass their barrier; those of a warp must stand at one instruction."""
@@ -287,22 +292,35 @@ class Threads(Machine):
         message = f"{there} threads of the block wait here or at another barrier, {gone} are done, so it never completes"
         return self.fault("divergent-barrier", message, int(waiting[0]), int(self.pc[waiting[0]]))
 
-    # -- warps
+    # -- what threads do together
 
-    def whole_warps(self, members: Array | None = None, code: str = "divergent-collective") -> None:
-        """Fault unless every thread that takes part (all, or those in each thread's mask) is active with the others."""
-        active: Array = self.active.reshape(-1, WARP)
-        wanted = self.exists.reshape(-1, WARP) & np.any(active, axis=1, keepdims=True)
-        if members is not None:
-            masks = np.broadcast_to(members, (self.count,)).reshape(-1, WARP)
-            mine = np.take_along_axis(masks, active.argmax(axis=1)[:, None], 1)
-            wanted &= (mine >> np.arange(WARP, dtype=np.uint32)) & np.uint32(1) != 0
-        missing = wanted & ~active
-        if missing.any():
-            warp = int(np.flatnonzero(missing.any(axis=1))[0])
-            lane = int(np.flatnonzero(missing[warp])[0])
-            at = warp * WARP + int(active[warp].argmax())
-            raise self.fault(code, f"lane {lane} of the warp is elsewhere, but all lanes of the mask take part", at)
+    def absent(self, masks: Array | None, unit: int) -> Array | None:
+        """The active threads that cannot go on: not every thread of their unit (a warp, a block), or of their mask of a warp,
+        is active with them. None if all can."""
+        active: Array = self.active.reshape(-1, unit)
+        missing = self.exists.reshape(-1, unit) & ~active
+        if not np.any(missing & np.any(active, axis=1, keepdims=True)):
+            return None
+        if masks is None:
+            lacking = np.repeat(np.any(missing, axis=1), unit)
+        else:
+            bits = (missing.astype(np.uint64) << np.arange(WARP, dtype=np.uint64)).sum(axis=1).astype(np.uint32)
+            lacking = (np.broadcast_to(masks, (self.count,)) & np.repeat(bits, WARP)) != 0
+        lacking = lacking & self.active
+        return lacking if lacking.any() else None
+
+    def _never_met(self) -> Exception:
+        """Threads are held for others that never come."""
+        first = int(np.flatnonzero(np.equal(self.state, HELD))[0])
+        place = int(self.pc[first])
+        start = first // WARP * WARP
+        warp = slice(start, start + WARP)
+        there = np.equal(self.state[warp], HELD) & (self.pc[warp] == place)
+        lane = int((self.exists[warp] & ~there).argmax())
+        message = f"lane {lane} of the warp is elsewhere, but all lanes of the mask take part"
+        if not np.any(self.exists[warp] & ~there):
+            message = "other warps of the block are elsewhere, but all of it takes part"
+        return self.fault("divergent-collective", message, first, place)
 
     def describe(self, agent: int) -> str:
         grid, block = self.launch.grid, self.launch.block
@@ -311,6 +329,24 @@ class Threads(Machine):
             f"block ({number % grid[0]}, {number // grid[0] % grid[1]}, {number // (grid[0] * grid[1])}), "
             f"thread ({thread % block[0]}, {thread // block[0] % block[1]}, {thread // (block[0] * block[1])})"
         )
+
+
+def together(step: Step, mask: Any = None, unit: int = WARP) -> Step:
+    """A step that the threads of a warp (or of the mask of each, or of a block) take at once: who comes first is held."""
+
+    def held(m: Threads) -> int | None:
+        lacking = m.absent(None if mask is None else mask(m), unit or m.width)
+        if lacking is None:
+            return step(m)
+        m.hold(lacking)
+        rest = m.active & ~lacking
+        if rest.any():
+            m.set_active(rest)
+            step(m)
+            m.pc[m.index] = m.here + 1
+        return PARTED
+
+    return held
 
 
 class _Mixed(Exception):

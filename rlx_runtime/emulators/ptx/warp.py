@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rlx_runtime.emulators.machine import Step
 from rlx_runtime.emulators.ptx.integer import highest_bit
 from rlx_runtime.emulators.ptx.operands import Context, Source
-from rlx_runtime.emulators.ptx.threads import WARP, Threads
+from rlx_runtime.emulators.ptx.threads import WARP, Threads, together
 
 Array = NDArray[Any]
 _ONE = np.uint32(1)
@@ -24,16 +24,21 @@ def by_warp(m: Threads, value: Any) -> Array:
 
 
 def ballot(flags: Array) -> Array:
-    """[warps, 32] booleans -> one mask for each warp, uint32."""
-    return (flags.astype(np.uint64) << _LANES.astype(np.uint64)).sum(axis=1).astype(np.uint32)
+    """[…, 32] booleans -> masks, uint32."""
+    return (flags.astype(np.uint64) << _LANES.astype(np.uint64)).sum(axis=-1).astype(np.uint32)
 
 
-def members(m: Threads, mask: Source) -> Array:
-    """[warps, 32]: who takes part; faults unless all of them are active."""
+def taking_part(m: Threads, mask: Source) -> Array:
+    """[warps, lanes or 1, 32]: which lanes are in the mask of a lane. The threads of the masks are there (see `together`)."""
     masks = np.asarray(mask(m))
-    m.whole_warps(masks)
-    active = m.active.reshape(-1, WARP)
-    return active & ((by_warp(m, masks) >> _LANES) & _ONE != 0)
+    if masks.ndim == 0:
+        return (m.active.reshape(-1, WARP) & ((masks >> _LANES) & _ONE != 0))[:, None, :]
+    return m.active.reshape(-1, 1, WARP) & ((by_warp(m, masks)[:, :, None] >> _LANES) & _ONE != 0)
+
+
+def to_threads(m: Threads, value: Any) -> Array:
+    """[warps, lanes or 1] -> one value for each thread."""
+    return np.broadcast_to(value, (m.count // WARP, WARP)).reshape(-1)
 
 
 def shuffle(c: Context) -> Step:
@@ -48,8 +53,9 @@ def shuffle(c: Context) -> Step:
     value, other, clamp, mask = (c.source(text, "b32") for text in operands[1:5])
 
     def step(m: Threads) -> None:
-        part = members(m, mask)
-        lane = np.broadcast_to(_LANES, part.shape).astype(np.int64)
+        shape = (m.count // WARP, WARP)
+        part = np.broadcast_to(taking_part(m, mask), (*shape, WARP))
+        lane = np.broadcast_to(_LANES, shape).astype(np.int64)
         by = by_warp(m, other(m)).astype(np.int64) & 31
         packed = by_warp(m, clamp(m)).astype(np.int64)
         segment = (packed >> 8) & 31
@@ -64,7 +70,7 @@ def shuffle(c: Context) -> Step:
             source = lane + by if mode == "down" else lane ^ by
             inside = source <= last
         source = np.where(inside, source, lane)
-        absent = part & ~np.take_along_axis(part, source, 1)
+        absent = m.active.reshape(shape) & ~np.take_along_axis(part, source[:, :, None], 2)[:, :, 0]
         if absent.any():
             at = int(np.flatnonzero(absent.reshape(-1))[0])
             lane_read = int(source.reshape(-1)[at])
@@ -74,7 +80,7 @@ def shuffle(c: Context) -> Step:
         if found is not None:
             found(m, inside.reshape(-1))
 
-    return step
+    return together(step, mask)
 
 
 def vote(c: Context) -> Step:
@@ -87,16 +93,16 @@ def vote(c: Context) -> Step:
     flag, mask = c.source(operands[1], "pred"), c.source(operands[2], "b32")
 
     def step(m: Threads) -> None:
-        part = members(m, mask)
-        flags = by_warp(m, flag(m))
+        part = taking_part(m, mask)
+        flags = by_warp(m, flag(m))[:, None, :]
         if mode == "ballot":
             result = ballot(flags & part)
         else:
-            some, all_ = (flags & part).any(axis=1), (flags | ~part).all(axis=1)
-            result = some if mode == "any" else all_ if mode == "all" else ~some | all_
-        target(m, np.repeat(result, WARP))
+            some, every = (flags & part).any(axis=2), (flags | ~part).all(axis=2)
+            result = some if mode == "any" else every if mode == "all" else ~some | every
+        target(m, to_threads(m, result))
 
-    return step
+    return together(step, mask)
 
 
 _REDUCE: dict[str, tuple[Any, Any]] = {
@@ -119,11 +125,10 @@ def reduce(c: Context) -> Step:
     value, mask = c.source(operands[1], kind), c.source(operands[2], "b32")
 
     def step(m: Threads) -> None:
-        part = members(m, mask)
-        values = np.where(part, by_warp(m, value(m)), start).astype(kind.dtype)
-        target(m, np.repeat(combine.reduce(values, axis=1, dtype=kind.dtype), WARP))
+        values = np.where(taking_part(m, mask), by_warp(m, value(m))[:, None, :], start).astype(kind.dtype)
+        target(m, to_threads(m, combine.reduce(values, axis=2, dtype=kind.dtype)))
 
-    return step
+    return together(step, mask)
 
 
 def match(c: Context) -> Step:
@@ -138,18 +143,18 @@ def match(c: Context) -> Step:
     value, mask = c.source(operands[1], kind), c.source(operands[2], "b32")
 
     def step(m: Threads) -> None:
-        part = members(m, mask)
+        part = taking_part(m, mask)
         values = by_warp(m, value(m))
-        equal = (values[:, :, None] == values[:, None, :]) & part[:, None, :]
-        masks = (equal.astype(np.uint64) << _LANES.astype(np.uint64)).sum(axis=2).astype(np.uint32)
+        equal = (values[:, :, None] == values[:, None, :]) & part
+        masks = ballot(equal)
         if opcode[1] == "all":
-            same = (equal | ~part[:, None, :]).all(axis=2)
+            same = (equal | ~part).all(axis=2)
             masks = np.where(same, masks, np.uint32(0))
             if found is not None:
                 found(m, same.reshape(-1))
         target(m, masks.reshape(-1))
 
-    return step
+    return together(step, mask)
 
 
 def active_mask(c: Context) -> Step:
@@ -164,22 +169,17 @@ def elect(c: Context) -> Step:
     mask = c.source(c.statement.operands[1], "b32")
 
     def step(m: Threads) -> None:
-        masks = ballot(members(m, mask))
-        lowest = np.repeat(highest_bit(masks & (~masks + _ONE)), WARP)
+        masks = ballot(taking_part(m, mask))
+        lowest = to_threads(m, highest_bit(masks & (~masks + _ONE)))
         lane(m, np.maximum(lowest, 0).astype(np.uint32))
         chosen(m, m.lane == lowest)
 
-    return step
+    return together(step, mask)
 
 
 def warp_barrier(c: Context) -> Step:
-    """bar.warp.sync: the lanes of a warp run in step here, so it only checks that all are there."""
-    mask = c.source(c.statement.operands[0], "b32")
-
-    def step(m: Threads) -> None:
-        members(m, mask)
-
-    return step
+    """bar.warp.sync: the lanes of a mask meet; their memory is in order here."""
+    return together(lambda m: None, c.source(c.statement.operands[0], "b32"))
 
 
 WARP_LEVEL: dict[str, Callable[[Context], Step]] = {
