@@ -26,7 +26,7 @@ from rlx_dialects.mir.attention import AttentionOp, RopeOp
 from rlx_dialects.mir.attributes import DenseAttr, IntsAttr, RealAttr
 from rlx_dialects.mir.base import MirOp
 from rlx_dialects.mir.constant import ConstantOp
-from rlx_dialects.mir.contraction import MatmulOp
+from rlx_dialects.mir.contraction import DotGeneralOp, GroupedMatmulOp, LoraMatmulOp, MatmulOp
 from rlx_dialects.mir.convolution import AvgPoolOp, ConvOp, ConvTransposeOp, MaxPoolOp, PadOp, ResizeOp
 from rlx_dialects.mir.elementwise import (
     AddOp,
@@ -60,7 +60,16 @@ from rlx_dialects.mir.movement import (
     SliceOp,
     TransposeOp,
 )
-from rlx_dialects.mir.norm import LayerNormOp, ResidualLayerNormOp, ResidualRmsNormOp, RmsNormOp, SoftmaxOp
+from rlx_dialects.mir.norm import (
+    BatchNormOp,
+    ChannelNormOp,
+    GroupNormOp,
+    LayerNormOp,
+    ResidualLayerNormOp,
+    ResidualRmsNormOp,
+    RmsNormOp,
+    SoftmaxOp,
+)
 from rlx_dialects.mir.ordering import ArgMaxOp, ArgMinOp, CumsumOp, SortOp, TopKOp
 from rlx_dialects.mir.quantization import DequantizeOp, DequantMatmulOp, FakeQuantizeOp, QuantizedMatmulOp, QuantizeOp
 from rlx_dialects.mir.reduction import ReduceMaxOp, ReduceMeanOp, ReduceMinOp, ReduceOp, ReduceProdOp, ReduceSumOp
@@ -101,14 +110,15 @@ FAMILIES = (
 MIR = Dialect("mir", [op for family in FAMILIES for op in family.OPS], [IntsAttr, RealAttr, DenseAttr])
 
 __all__ = [
-    "ACTIVATIONS", "MIR", "AbsOp", "AddOp", "AndOp", "ArgMaxOp", "ArgMinOp", "AtanOp", "AttentionOp", "AvgPoolOp", "BinaryOp",
-    "BroadcastOp", "CacheUpdateOp", "CastOp", "CeilOp", "CompareOp", "ConcatOp", "ConstantOp", "ConvOp", "ConvTransposeOp",
-    "CosOp", "CumsumOp", "DenseAttr", "DequantMatmulOp", "DequantizeOp", "DimValueOp", "DivOp", "EqOp", "ErfOp", "ExpOp",
-    "FakeQuantizeOp", "FloorOp", "GatherNdOp", "GatherOp", "GeOp", "GeluOp", "GeluTanhOp", "GtOp", "IntsAttr", "IotaOp",
-    "Known", "LayerNormOp", "LeOp", "LogOp", "LogicalNotOp", "LtOp", "MatmulBiasActOp", "MatmulOp", "MaxOp", "MaxPoolOp",
-    "MinOp", "MirOp", "MulOp", "NeOp", "Need", "NegOp", "OrOp", "PadOp", "PowOp", "QuantizeOp", "QuantizedMatmulOp",
-    "RealAttr", "RecipOp", "ReduceMaxOp", "ReduceMeanOp", "ReduceMinOp", "ReduceOp", "ReduceProdOp", "ReduceSumOp", "ReluOp",
-    "ReshapeOp", "ResidualLayerNormOp", "ResidualRmsNormOp", "ResizeOp", "RmsNormOp", "RopeOp", "RoundOp", "RsqrtOp",
-    "ScatterAddOp", "ScatterOp", "SelectOp", "SigmoidOp", "SiluOp", "SinOp", "SliceOp", "SoftmaxOp", "SortOp", "SqrtOp",
-    "StateReadOp", "SubOp", "SwigluMatmulOp", "SwigluOp", "TakeOp", "TanOp", "TanhOp", "TopKOp", "TransposeOp", "UnaryOp",
+    "ACTIVATIONS", "MIR", "AbsOp", "AddOp", "AndOp", "ArgMaxOp", "ArgMinOp", "AtanOp", "AttentionOp", "AvgPoolOp",
+    "BatchNormOp", "BinaryOp", "BroadcastOp", "CacheUpdateOp", "CastOp", "CeilOp", "ChannelNormOp", "CompareOp", "ConcatOp",
+    "ConstantOp", "ConvOp", "ConvTransposeOp", "CosOp", "CumsumOp", "DenseAttr", "DequantMatmulOp", "DequantizeOp",
+    "DimValueOp", "DivOp", "DotGeneralOp", "EqOp", "ErfOp", "ExpOp", "FakeQuantizeOp", "FloorOp", "GatherNdOp", "GatherOp",
+    "GeOp", "GeluOp", "GeluTanhOp", "GroupNormOp", "GroupedMatmulOp", "GtOp", "IntsAttr", "IotaOp", "Known", "LayerNormOp",
+    "LeOp", "LogOp", "LogicalNotOp", "LoraMatmulOp", "LtOp", "MatmulBiasActOp", "MatmulOp", "MaxOp", "MaxPoolOp", "MinOp",
+    "MirOp", "MulOp", "NeOp", "Need", "NegOp", "OrOp", "PadOp", "PowOp", "QuantizeOp", "QuantizedMatmulOp", "RealAttr",
+    "RecipOp", "ReduceMaxOp", "ReduceMeanOp", "ReduceMinOp", "ReduceOp", "ReduceProdOp", "ReduceSumOp", "ReluOp", "ReshapeOp",
+    "ResidualLayerNormOp", "ResidualRmsNormOp", "ResizeOp", "RmsNormOp", "RopeOp", "RoundOp", "RsqrtOp", "ScatterAddOp",
+    "ScatterOp", "SelectOp", "SigmoidOp", "SiluOp", "SinOp", "SliceOp", "SoftmaxOp", "SortOp", "SqrtOp", "StateReadOp",
+    "SubOp", "SwigluMatmulOp", "SwigluOp", "TakeOp", "TanOp", "TanhOp", "TopKOp", "TransposeOp", "UnaryOp",
 ]  # fmt: skip

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from xdsl.dialects.builtin import i64
 from xdsl.ir import Operation, SSAValue
 
 from rlx_dialects import mir
-from rlx_dialects.dims import DimExpr
+from rlx_dialects.dims import DimExpr, sym
+from rlx_dialects.lir import ReadOp
+from rlx_dialects.rlx import dtypes
 from rlx_passes.mir_to_lir.lowering import Lowering, Read, Scalars, product, syms, tensor_of
-from rlx_passes.support.region_builder import RegionBuilder
+from rlx_passes.support.region_builder import RegionBuilder, compute_type
 
 
 def _rows(low: Lowering, value: SSAValue, rhs_rank: int) -> tuple[SSAValue, tuple[DimExpr, ...]]:
@@ -90,8 +93,97 @@ def swiglu_matmul(low: Lowering, op: Operation) -> None:
     matmul_like(low, op, op.x, [op.up, op.gate], [], lambda r, sums, _: r.binary("mul", r.activation("silu", sums[1]), sums[0]))
 
 
+def dot_general(low: Lowering, op: Operation) -> None:
+    assert isinstance(op, mir.DotGeneralOp)
+    lhs, rhs, result = tensor_of(op.lhs), tensor_of(op.rhs), tensor_of(op.result)
+    names = low.names(result.rank)
+    batch, left = names[: len(op.lhs_batch.data)], names[len(op.lhs_batch.data) :]
+    left, right = left[: len(op.lhs_free)], left[len(op.lhs_free) :]
+    inner = low.names(len(op.lhs_contracting.data), "k")
+    lhs_at = _places(lhs.rank, (op.lhs_batch.data, batch), (op.lhs_free, left), (op.lhs_contracting.data, inner))
+    rhs_at = _places(rhs.rank, (op.rhs_batch.data, batch), (op.rhs_free, right), (op.rhs_contracting.data, inner))
+    low.contract(
+        list(zip(names, result.dims, strict=True)),
+        [(name, lhs.dims[axis]) for name, axis in zip(inner, op.lhs_contracting.data, strict=True)],
+        [(low.buffer(op.lhs), lhs_at), (low.buffer(op.rhs), rhs_at)],
+        [(low.new(op.result), syms(names))],
+        lambda r, args: [(r.widen(args[0]), r.widen(args[1]))],
+        lambda r, sums, _: [r.convert(sums[0], result.element_type)],
+    )
+
+
+def _places(rank: int, *groups: tuple[Sequence[int], Sequence[str]]) -> list[DimExpr]:
+    """The index of each axis, from groups of axes and the names of their dims."""
+    found = {axis: sym(name) for axes, names in groups for axis, name in zip(axes, names, strict=True)}
+    return [found[axis] for axis in range(rank)]
+
+
+def grouped_matmul(low: Lowering, op: Operation) -> None:
+    """The matrix of a row is read where its index says."""
+    assert isinstance(op, mir.GroupedMatmulOp)
+    x, result = tensor_of(op.x), tensor_of(op.result)
+    m, n, k = low.names(3, "m")
+    unsigned = dtypes.is_unsigned_int(tensor_of(op.indices).element_type)
+
+    def products(r: RegionBuilder, args: Scalars) -> list[tuple[SSAValue, SSAValue]]:
+        row = r.convert(args[1], i64, unsigned_source=unsigned)
+        read = ReadOp(args[2], [row, r.index(sym(k)), r.index(sym(n))], "error", None)
+        if low.op is not None:
+            read.location = low.op.location
+        return [(r.widen(args[0]), r.widen(r.add_op(read)))]
+
+    low.contract(
+        [(m, result.dims[0]), (n, result.dims[1])],
+        [(k, x.dims[1])],
+        [(low.buffer(op.x), syms([m, k])), (low.buffer(op.indices), [sym(m)]), (low.buffer(op.w), None)],
+        [(low.new(op.result), syms([m, n]))],
+        products,
+        lambda r, sums, _: [r.convert(sums[0], result.element_type)],
+    )
+
+
+def lora_matmul(low: Lowering, op: Operation) -> None:
+    """x · a, its product with b, and x · w with that added at the end."""
+    assert isinstance(op, mir.LoraMatmulOp)
+    element = tensor_of(op.result).element_type
+    rank = tensor_of(op.a).dims[1]
+    _, (rows, depth) = _rows(low, op.x, 2)
+    columns = tensor_of(op.w).dims[1]
+    x = low.view(low.buffer(op.x), (rows, depth))
+    narrow = low.alloc((rows, rank), element, "narrow")
+    change = low.alloc((rows, columns), compute_type(element), "change")
+    out = low.view(low.new(op.result), (rows, columns))
+    m, n, k = low.names(3, "m")
+
+    def matrix(
+        lhs: SSAValue, rhs: SSAValue, sizes: Sequence[DimExpr], target: SSAValue, end: Callable[..., SSAValue], extra: list[Read]
+    ) -> None:
+        low.contract(
+            [(m, sizes[0]), (n, sizes[1])],
+            [(k, sizes[2])],
+            [(lhs, syms([m, k])), (rhs, syms([k, n]))],
+            [(target, syms([m, n]))],
+            lambda r, args: [(r.widen(args[0]), r.widen(args[1]))],
+            lambda r, sums, others: [end(r, sums[0], others)],
+            extra,
+        )
+
+    def scaled(r: RegionBuilder, total: SSAValue, _: Scalars) -> SSAValue:
+        return r.binary("mul", total, r.constant(op.scale.data, total.type))
+
+    def summed(r: RegionBuilder, total: SSAValue, others: Scalars) -> SSAValue:
+        return r.convert(r.binary("add", total, others[0]), element)
+
+    matrix(x, low.buffer(op.a), (rows, rank, depth), narrow, lambda r, total, _: r.convert(total, element), [])
+    matrix(narrow, low.buffer(op.b), (rows, columns, rank), change, scaled, [])
+    matrix(x, low.buffer(op.w), (rows, columns, depth), out, summed, [(change, syms([m, n]))])
+
+
 RULES: dict[type[Operation], Callable[[Lowering, Operation], None]] = {
     mir.MatmulOp: matmul,
+    mir.DotGeneralOp: dot_general,
+    mir.GroupedMatmulOp: grouped_matmul,
+    mir.LoraMatmulOp: lora_matmul,
     mir.MatmulBiasActOp: matmul_bias_act,
     mir.SwigluMatmulOp: swiglu_matmul,
 }

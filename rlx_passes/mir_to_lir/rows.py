@@ -158,8 +158,60 @@ def norm(low: Lowering, op: Operation) -> None:
     low.reduce(dims[:-1], [dims[-1]], ins, outs, body)
 
 
+def channel_norms(low: Lowering, op: Operation) -> None:
+    """group_norm and channel_norm: rows of some channels and places, scale and bias by channel."""
+    assert isinstance(op, mir.GroupNormOp | mir.ChannelNormOp)
+    kind = tensor_of(op.x)
+    groups = op.groups.data if isinstance(op, mir.GroupNormOp) else 1
+    batch, group, within, *rest = low.names(kind.rank + 1)
+    share = kind.dims[1] if groups == 1 else kind.dims[1] // groups
+    channel = sym(within) if groups == 1 else sym(group) * share + sym(within)
+    place = [sym(batch), channel, *syms(rest)]
+    spatial = list(zip(rest, kind.dims[2:], strict=True))
+    whole = isinstance(op, mir.GroupNormOp)
+    rows = [(batch, kind.dims[0]), *([(group, const(groups))] if groups > 1 else []), *([] if whole else spatial)]
+    axes = [(within, share), *(spatial if whole else [])]
+    count = product([d for _, d in axes])
+
+    def body(b: RowBuilder, args: Scalars) -> list[SSAValue]:
+        x, scale, bias = (_widened(b, a) for a in args)
+        mean = mean_of(b, b.fold("add", x, 0.0), count)
+        centered = b.each([x], lambda r, v: r.binary("sub", v[0], mean))
+        square = b.each([centered], lambda r, v: r.binary("mul", v[0], v[0]))
+        variance = mean_of(b, b.fold("add", square, 0.0), count)
+        inverse = b.math(math.RsqrtOp, b.binary("add", variance, b.constant(op.eps.data, variance.type)))
+
+        def scaled(r: RegionBuilder, v: Scalars) -> SSAValue:
+            y = r.binary("add", r.binary("mul", r.binary("mul", v[0], inverse), v[1]), v[2])
+            return r.convert(y, kind.element_type)
+
+        return [b.each([centered, scale, bias], scaled)]
+
+    params = [(low.buffer(v), [channel]) for v in (op.scale, op.bias)]
+    low.reduce(rows, axes, [(low.buffer(op.x), place), *params], [(low.new(op.result), place)], body)
+
+
+def batch_norm(low: Lowering, op: Operation) -> None:
+    assert isinstance(op, mir.BatchNormOp)
+    kind = tensor_of(op.x)
+    names = low.names(kind.rank)
+
+    def body(b: RegionBuilder, args: Scalars) -> list[SSAValue]:
+        x, scale, bias, mean, variance = (b.widen(a) for a in args)
+        inverse = b.math(math.RsqrtOp, b.binary("add", variance, b.constant(op.eps.data, variance.type)))
+        y = b.binary("mul", b.binary("mul", b.binary("sub", x, mean), inverse), scale)
+        return [b.convert(b.binary("add", y, bias), kind.element_type)]
+
+    params = [(low.buffer(v), [sym(names[1])]) for v in (op.scale, op.bias, op.mean, op.variance)]
+    dims = list(zip(names, kind.dims, strict=True))
+    low.map(dims, [(low.buffer(op.x), syms(names)), *params], [(low.new(op.result), syms(names))], body)
+
+
 RULES: dict[type[Operation], Callable[[Lowering, Operation], None]] = {
     **dict.fromkeys(_FOLDS, reduce),
     mir.SoftmaxOp: softmax,
+    mir.GroupNormOp: channel_norms,
+    mir.ChannelNormOp: channel_norms,
+    mir.BatchNormOp: batch_norm,
     **dict.fromkeys((mir.LayerNormOp, mir.RmsNormOp, mir.ResidualLayerNormOp, mir.ResidualRmsNormOp), norm),
 }

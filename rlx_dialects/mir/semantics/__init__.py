@@ -194,6 +194,25 @@ def matmul(a: Array, b: Array) -> Array:
     return np.matmul(a, b)
 
 
+def _dot_general(op: mir.DotGeneralOp, dims: Dims, lhs: Array, rhs: Array) -> Array:
+    batch = len(op.lhs_batch.data)
+    left = np.transpose(lhs, (*op.lhs_batch.data, *op.lhs_free, *op.lhs_contracting.data))
+    right = np.transpose(rhs, (*op.rhs_batch.data, *op.rhs_contracting.data, *op.rhs_free))
+    shape = (*left.shape[: batch + len(op.lhs_free)], *(rhs.shape[axis] for axis in op.rhs_free))
+    inner = int(np.prod([lhs.shape[axis] for axis in op.lhs_contracting.data], dtype=np.int64))
+    outer = left.shape[:batch]
+    sizes = [int(np.prod([a.shape[i] for i in axes], dtype=np.int64)) for a, axes in ((lhs, op.lhs_free), (rhs, op.rhs_free))]
+    product = np.matmul(left.reshape(*outer, sizes[0], inner), right.reshape(*outer, inner, sizes[1]))
+    return product.reshape(shape)
+
+
+def _grouped_matmul(op: mir.GroupedMatmulOp, dims: Dims, x: Array, w: Array, indices: Array) -> Array:
+    bad = indices[(indices < 0) | (indices >= w.shape[0])]
+    if bad.size:
+        raise RuntimeFault(f"grouped_matmul: index {bad[0]} is outside of [0, {w.shape[0]})", code="index")
+    return np.matmul(x[:, None, :], w[indices.astype(np.int64)])[:, 0, :]
+
+
 def softmax(x: Array, axis: int) -> Array:
     """Softmax that is zero where all scores are -inf."""
     if not x.shape[axis]:
@@ -212,6 +231,30 @@ def layer_norm(x: Array, scale: Array, bias: Array, eps: float) -> Array:
 
 def rms_norm(x: Array, scale: Array, eps: float) -> Array:
     return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + x.dtype.type(eps)) * scale
+
+
+def _normalized(x: Array, axes: tuple[int, ...], eps: float) -> Array:
+    centered = x - np.mean(x, axis=axes, keepdims=True)
+    return centered / np.sqrt(np.mean(centered * centered, axis=axes, keepdims=True) + x.dtype.type(eps))
+
+
+def _per_channel(value: Array, rank: int) -> Array:
+    return value.reshape(-1, *[1] * (rank - 2))
+
+
+def _group_norm(op: mir.GroupNormOp, dims: Dims, x: Array, scale: Array, bias: Array) -> Array:
+    grouped = x.reshape(x.shape[0], op.groups.data, -1, *x.shape[2:])
+    y = _normalized(grouped, tuple(range(2, grouped.ndim)), op.eps.data).reshape(x.shape)
+    return y * _per_channel(scale, x.ndim) + _per_channel(bias, x.ndim)
+
+
+def _channel_norm(op: mir.ChannelNormOp, dims: Dims, x: Array, scale: Array, bias: Array) -> Array:
+    return _normalized(x, (1,), op.eps.data) * _per_channel(scale, x.ndim) + _per_channel(bias, x.ndim)
+
+
+def _batch_norm(op: mir.BatchNormOp, dims: Dims, x: Array, *params: Array) -> Array:
+    scale, bias, mean, variance = (_per_channel(param, x.ndim) for param in params)
+    return (x - mean) / np.sqrt(variance + x.dtype.type(op.eps.data)) * scale + bias
 
 
 def _residual_layer_norm(
@@ -354,6 +397,9 @@ SEMANTICS: dict[type[Operation], Semantics] = {
     mir.SelectOp: _elementwise(np.where),
     mir.CastOp: _cast,
     mir.MatmulOp: _elementwise(matmul),
+    mir.DotGeneralOp: _dot_general,
+    mir.GroupedMatmulOp: _grouped_matmul,
+    mir.LoraMatmulOp: lambda op, dims, x, w, a, b: matmul(x, w) + matmul(matmul(x, a), b) * x.dtype.type(op.scale.data),
     mir.ReduceSumOp: _reduce(lambda x, axes, keep: np.sum(x, axis=axes, keepdims=keep, dtype=x.dtype)),
     mir.ReduceMeanOp: _reduce(_mean),
     mir.ReduceMaxOp: _reduce(lambda x, axes, keep: np.max(x, axis=axes, keepdims=keep, initial=_limits(x)[0])),
@@ -362,6 +408,9 @@ SEMANTICS: dict[type[Operation], Semantics] = {
     mir.SoftmaxOp: lambda op, dims, x: softmax(x, op.axis.data),
     mir.LayerNormOp: lambda op, dims, x, scale, bias: layer_norm(x, scale, bias, op.eps.data),
     mir.RmsNormOp: lambda op, dims, x, scale: rms_norm(x, scale, op.eps.data),
+    mir.GroupNormOp: _group_norm,
+    mir.ChannelNormOp: _channel_norm,
+    mir.BatchNormOp: _batch_norm,
     mir.ResidualLayerNormOp: _residual_layer_norm,
     mir.ResidualRmsNormOp: _residual_rms_norm,
     mir.AttentionOp: _attention,
