@@ -65,32 +65,37 @@ class Slice:
 class FmaStep:
     """Products of a tile of slices by multiply-adds on registers, without matrix units.
 
-    A thread has `rows` × `columns` results, in groups of four of each that lie a part of the tile apart, so that
-    neighbouring threads read neighbouring vectors of a slice. What another step would replace: `start`, `slice`, `results`.
+    A thread has `rows` × `columns` results, in groups of four of each (fewer rows where it has fewer) that lie a part of the
+    tile apart, so that neighbouring threads read neighbouring vectors of a slice. What another step would replace: `start`,
+    `slice`, `results`.
     """
 
     def __init__(self, b: GpuKernelBuilder, tile: tuple[int, int], thread: tuple[int, int], kinds: Sequence[Attribute]):
         self.b = b
         self.kinds = [accumulator_kind(kind) for kind in kinds]
-        self.groups = thread[0] // GROUP, thread[1] // GROUP
+        self.sizes = min(thread[0], GROUP), GROUP
+        """Rows and columns of a group."""
+        self.rows = thread[0]
+        self.groups = thread[0] // self.sizes[0], thread[1] // GROUP
         across = tile[1] // thread[1]
         self.threads = across * (tile[0] // thread[0])
         self.apart = tile[0] // self.groups[0], tile[1] // self.groups[1]
         """Rows and columns between the groups of a thread."""
         self.place = (
-            b.apply(sym("t") // across * GROUP, {"t": b.thread()}),
+            b.apply(sym("t") // across * self.sizes[0], {"t": b.thread()}),
             b.apply(sym("t") % across * GROUP, {"t": b.thread()}),
         )
         """This thread's first row and column in the tile."""
 
     def start(self) -> list[SSAValue]:
         """No products yet: for each accumulator, group of rows, row and group of columns a vector of four."""
-        count = self.groups[0] * GROUP * self.groups[1]
+        count = self.rows * self.groups[1]
         return [self.b.splat(0, kind, (GROUP,)) for kind in self.kinds for _ in range(count)]
 
     def _load(self, pointer: SSAValue, base: SSAValue, side: int) -> list[SSAValue]:
-        step = self.apart[side]
-        return [self.b.load(pointer, self.b.add(base, g * step), (GROUP,)) for g in range(self.groups[side])]
+        step, size = self.apart[side], self.sizes[side]
+        shape = (size,) if size > 1 else ()
+        return [self.b.load(pointer, self.b.add(base, g * step), shape) for g in range(self.groups[side])]
 
     def slice(
         self, sums: Sequence[SSAValue], pairs: Sequence[tuple[Slice, Slice]], depth: int, slices: Sequence[Slice]
@@ -120,16 +125,17 @@ class FmaStep:
 
     def _spread(self, vectors: Sequence[SSAValue]) -> list[SSAValue]:
         """Each element in all lanes of a vector."""
-        b = self.b
-        return [b.broadcast(b.value(ExtractOp(v, i)), (GROUP,)) for v in vectors for i in range(GROUP)]
+        b, size = self.b, self.sizes[0]
+        scalars = vectors if size == 1 else [b.value(ExtractOp(v, i)) for v in vectors for i in range(size)]
+        return [b.broadcast(value, (GROUP,)) for value in scalars]
 
     def results(self, sums: Sequence[SSAValue]) -> list[tuple[SSAValue, list[tuple[SSAValue, list[SSAValue]]]]]:
         """(row of the tile, [(column of the tile in vectors of four, the sums there)]) of everything this thread has."""
         b, count = self.b, len(sums) // len(self.kinds)
         found: list[tuple[SSAValue, list[tuple[SSAValue, list[SSAValue]]]]] = []
         column = b.apply(sym("c") // GROUP, {"c": self.place[1]})
-        for row in range(self.groups[0] * GROUP):
-            place = b.add(self.place[0], row // GROUP * self.apart[0] + row % GROUP)
+        for row in range(self.rows):
+            place = b.add(self.place[0], row // self.sizes[0] * self.apart[0] + row % self.sizes[0])
             pieces: list[tuple[SSAValue, list[SSAValue]]] = []
             for group in range(self.groups[1]):
                 at = row * self.groups[1] + group

@@ -13,15 +13,13 @@ from xdsl.ir import SSAValue
 
 from rlx_backends.gpu.kernel_builder import GpuKernelBuilder
 from rlx_backends.gpu.schedules.contract_inner import accumulator_kind
+from rlx_backends.gpu.schedules.staging import Reading, reading
 from rlx_backends.support.regions import needed_ops
 from rlx_backends.support.spaces import Dim, Space, rows_of
 from rlx_dialects.dims import DimExpr, const, floordiv, mod, sym
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.kernel.types import byte_size
-from rlx_dialects.lir import BufferType, ContractOp, ReadOp, ScheduleAttr
-
-MAX_LANES = 8
-"""Elements that one thread reads at once."""
+from rlx_dialects.lir import ContractOp, ReadOp, ScheduleAttr
 
 
 @dataclass(frozen=True)
@@ -52,14 +50,6 @@ class Factor:
     value: SSAValue
     along_columns: bool
     operands: tuple[int, ...] = field(compare=False)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How neighbouring threads read a factor: along its `side` or along the `depth`, `lanes` elements each."""
-
-    along: str
-    lanes: int
 
 
 @dataclass(frozen=True)
@@ -127,43 +117,13 @@ def operands_of(form: ContractOp, value: SSAValue) -> tuple[int, ...]:
 
 
 def reading_of(form: ContractOp, plan: ContractPlan, factor: Factor, facts: Facts, vector_bytes: int) -> Reading:
-    """The axis along which most elements can be read at once, from addresses that are multiples of their size."""
-    block = form.body.block
-    if any(isinstance(op, ReadOp) for op in needed_ops(block, [factor.value])):
-        return Reading("depth", 1)
-    best = Reading("side", 1)
-    for along in ("depth", "side"):
-        for lanes in (8, 4, 2, 1):
-            if lanes <= MAX_LANES and lanes > best.lanes - (along == "depth") and _reads(form, plan, factor, facts, along, lanes,
-                                                                                       vector_bytes):  # fmt: skip
-                best = Reading(along, lanes)
-                break
-    return best
-
-
-def _reads(form: ContractOp, plan: ContractPlan, factor: Factor, facts: Facts, along: str, lanes: int, vector_bytes: int) -> bool:
-    """Whether neighbours along an axis lie side by side in memory, in whole vectors of `lanes`."""
+    """How the threads of a block read a factor."""
     side = plan.side(factor)
-    moving = plan.depth if along == "depth" else side
-    if facts.divisor(moving.extent) % lanes:
-        return False
-    facts = facts.with_iteration({**form.extents, "s": side.extent, "d": plan.depth.extent, "unit": moving.extent, "lane": lanes})
-    place = sym("unit") * lanes + sym("lane")
-    point = {**side.point(place if along == "side" else sym("s")), **plan.depth.point(place if along == "depth" else sym("d"))}
-    moves = False
-    for number in factor.operands:
-        kind, access = form.ins[number].type, form.in_accesses[number]
-        assert isinstance(kind, BufferType)
-        offset = facts.simplify(kind.offset(access.exprs).substitute(point))
-        step = offset.coefficient("lane")
-        if step == 0 and "lane" not in offset.symbols:
-            continue
-        if step != 1 or (lanes > 1 and access.is_guarded):
-            return False
-        if lanes * byte_size(kind.scalar_type) > vector_bytes or facts.divisor(offset - sym("lane")) % lanes:
-            return False
-        moves = True
-    return moves
+    gathered = any(isinstance(op, ReadOp) for op in needed_ops(form.body.block, [factor.value]))
+    accesses = [(form.ins[number].type, form.in_accesses[number]) for number in factor.operands]
+    extents = side.extent, plan.depth.extent
+    facts = facts.with_iteration(form.extents)
+    return reading(facts, [] if gathered else accesses, extents, lambda s, d: side.point(s) | plan.depth.point(d), vector_bytes)
 
 
 def batch_point(b: GpuKernelBuilder, plan: ContractPlan) -> tuple[list[tuple[str, DimExpr]], dict[str, DimExpr]]:

@@ -49,10 +49,10 @@ class _Tiled:
         self.region = Region(b, form.body.block, whole)
         self.stages: dict[Factor, Stage] = {}
         for number, factor in enumerate(plan.factors):
-            reading = reading_of(form, plan, factor, b.facts, b.gpu.vector_bytes)
+            how = reading_of(form, plan, factor, b.facts, b.gpu.vector_bytes)
             extents = plan.side(factor).extent, plan.depth.extent
             size = self.tile[factor.along_columns], self.deep
-            self.stages[factor] = Stage(b, f"in{number}", extents, size, self.inner.threads, reading.along, reading.lanes)
+            self.stages[factor] = Stage(b, f"in{number}", extents, size, self.inner.threads, how)
         self.memory = {f: stage.shared(accumulator_kind(f.value.type), 2) for f, stage in self.stages.items()}
 
     def write(self) -> None:

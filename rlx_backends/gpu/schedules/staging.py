@@ -10,14 +10,19 @@ Places beyond the end of the side are read at the last element there is; those b
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from xdsl.ir import Attribute, SSAValue
 
 from rlx_backends.gpu.kernel_builder import GpuKernelBuilder
 from rlx_backends.support.sites import Site, full
 from rlx_dialects.dims import DimExpr, DimLike, as_expr, ceildiv, sym
-from rlx_dialects.kernel.types import shape_of
+from rlx_dialects.dims.facts import Facts
+from rlx_dialects.kernel.types import byte_size, shape_of
+from rlx_dialects.lir import AccessAttr, BufferType
 
+MAX_LANES = 8
+"""Elements that one thread reads at once."""
 PAD = 4
 """Elements between the rows of a slice, against bank conflicts; vectors of four stay aligned."""
 
@@ -27,13 +32,71 @@ Read = Callable[[Site], SSAValue]
 """The elements of the matrix at a site, in the type that slices hold."""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How neighbouring threads read a matrix: along its `side` or along its `depth`, `lanes` elements each."""
+
+    along: str
+    lanes: int
+
+
+def reading(
+    facts: Facts,
+    accesses: Sequence[tuple[Attribute, AccessAttr]],
+    extents: tuple[DimExpr, DimExpr],
+    point: Point,
+    vector_bytes: int,
+) -> Reading:
+    """The axis along which most elements lie side by side, at addresses that are multiples of the size of a vector of them.
+
+    `accesses` are the buffers that the matrix is made of, `extents` its (side, depth); no accesses are read one by one.
+    """
+    best = Reading("side", 1)
+    for along in ("depth", "side"):
+        for lanes in (MAX_LANES, 4, 2, 1):
+            better = lanes > best.lanes or (lanes == best.lanes and along == "depth")
+            if better and _reads(facts, accesses, extents, point, Reading(along, lanes), vector_bytes):
+                best = Reading(along, lanes)
+                break
+    return best if accesses else Reading("depth", 1)
+
+
+def _reads(
+    facts: Facts,
+    accesses: Sequence[tuple[Attribute, AccessAttr]],
+    extents: tuple[DimExpr, DimExpr],
+    point: Point,
+    how: Reading,
+    vector_bytes: int,
+) -> bool:
+    lanes, deep = how.lanes, how.along == "depth"
+    if facts.divisor(extents[deep]) % lanes:
+        return False
+    facts = facts.with_iteration({"s": extents[0], "d": extents[1], "unit": ceildiv(extents[deep], lanes), "lane": lanes})
+    vector = sym("unit") * lanes + sym("lane")
+    places = point(sym("s") if deep else vector, vector if deep else sym("d"))
+    moves = False
+    for kind, access in accesses:
+        assert isinstance(kind, BufferType)
+        offset = facts.simplify(kind.offset(access.exprs).substitute(places))
+        step = offset.coefficient("lane")
+        if step == 0 and "lane" not in offset.symbols:
+            continue
+        if step != 1 or (lanes > 1 and access.is_guarded):
+            return False
+        if lanes * byte_size(kind.scalar_type) > vector_bytes or facts.divisor(offset - sym("lane")) % lanes:
+            return False
+        moves = True
+    return moves
+
+
 def stride_of(side: int) -> int:
     """Elements from one depth of a slice to the next."""
     return side + PAD
 
 
 class Stage:
-    """Slices of one matrix. `extents` and `tile` are (side, depth); `along` and `lanes` say how a thread reads."""
+    """Slices of one matrix. `extents` and `tile` are (side, depth)."""
 
     def __init__(
         self,
@@ -42,13 +105,13 @@ class Stage:
         extents: tuple[DimLike, DimLike],
         tile: tuple[int, int],
         threads: int,
-        along: str,
-        lanes: int,
+        how: Reading,
     ):
         self.b = b
-        self.name = name
+        self.name, self.threads = name, threads
         self.side, self.depth = map(as_expr, extents)
         self.tile = tile
+        along, lanes = how.along, how.lanes
         self.along = along
         sizes = {"side": tile[0], "depth": tile[1]}
         while lanes > 1 and (tile[0] * tile[1] < threads * lanes or sizes[along] % lanes):
@@ -56,35 +119,42 @@ class Stage:
         self.lanes = lanes
         self.across = sizes[along] // lanes
         """Vectors along the axis that is read."""
-        self.items = max(1, tile[0] * tile[1] // (threads * lanes))
+        vectors = tile[0] * tile[1] // lanes
+        self.items = -(-vectors // threads)
         """Vectors of a slice that one thread fetches."""
-        self.apart = threads // self.across
-        """Places of the other axis between two of them."""
-        assert threads % self.across == 0, f"{threads} threads do not cover rows of {self.across} vectors"
-        self.idle = tile[0] * tile[1] // lanes < threads
+        self.vectors = vectors if vectors % threads else None
+        """Vectors of a slice where the threads have more between them."""
+        self.regular = threads % self.across == 0
+        """Whether all vectors of a thread lie at one place along the axis that is read."""
         self.stride = stride_of(tile[0])
         self.size = tile[1] * self.stride
         self.units = {"side": self.side, "depth": self.depth}
         self.units[along] = ceildiv(self.units[along], lanes)
         self.lane = f"{name}.lane"
         symbols: dict[str, DimLike] = {self.lane: lanes}
-        for item in range(self.items):
-            symbols |= {self._symbol("side", item): self.units["side"], self._symbol("depth", item): self.units["depth"]}
+        for axis in ("side", "depth"):
+            symbols |= {self._symbol(axis, item): self.units[axis] for item in range(self.items)}
         b.declare(symbols)
         b.bind(self.lane, 0)
-        self.near = b.apply(sym("t") % self.across, {"t": b.thread()})
-        """This thread's vector along the axis that is read, and its first place along the other."""
-        self.far = b.apply(sym("t") // self.across, {"t": b.thread()})
+        self.places = [self._places(item, threads) for item in range(self.items)]
+
+    def _places(self, item: int, threads: int) -> dict[str, SSAValue]:
+        """Where in a slice one of this thread's vectors lies, in vectors along the axis that is read."""
+        b, other = self.b, "depth" if self.along == "side" else "side"
+        if self.regular:
+            near = b.apply(sym("t") % self.across, {"t": b.thread()})
+            far = b.add(b.apply(sym("t") // self.across, {"t": b.thread()}), item * (threads // self.across))
+        else:
+            vector = {"t": b.add(b.thread(), item * threads)}
+            near, far = b.apply(sym("t") % self.across, vector), b.apply(sym("t") // self.across, vector)
+        return {self.along: near, other: far}
 
     def _symbol(self, axis: str, item: int) -> str:
-        return f"{self.name}.{axis}.{item if axis != self.along else 0}"
-
-    def _local(self, axis: str, item: int) -> SSAValue:
-        """This thread's place in a slice, in vectors along the axis that is read."""
-        return self.near if axis == self.along else self.b.add(self.far, item * self.apart)
+        return f"{self.name}.{axis}.{item if item in self._axis_items(axis) else 0}"
 
     def _axis_items(self, axis: str) -> range:
-        return range(1 if axis == self.along else self.items)
+        """The vectors of a thread whose places along an axis differ."""
+        return range(1 if axis == self.along and self.regular else self.items)
 
     def _sizes(self, axis: str) -> int:
         size = self.tile[0] if axis == "side" else self.tile[1]
@@ -93,9 +163,9 @@ class Stage:
     def at(self, side: SSAValue) -> None:
         """From here on, slices begin at `side` tiles along the side."""
         b, size = self.b, self._sizes("side")
-        exact = not self.idle and b.facts.divisor(self.units["side"]) % size == 0
+        exact = self.vectors is None and b.facts.divisor(self.units["side"]) % size == 0
         for item in self._axis_items("side"):
-            place = b.add(b.mul(side, size), self._local("side", item))
+            place = b.add(b.mul(side, size), self.places[item]["side"])
             if not exact:
                 place = b.minimum(place, b.at(self.units["side"] - 1))
             b.bind(self._symbol("side", item), place)
@@ -103,10 +173,10 @@ class Stage:
     def fetch(self, depth: SSAValue, point: Point, read: Read) -> list[SSAValue]:
         """The vectors of slice number `depth` that this thread reads."""
         b, size = self.b, self._sizes("depth")
-        exact = not self.idle and b.facts.divisor(self.units["depth"]) % size == 0
+        exact = self.vectors is None and b.facts.divisor(self.units["depth"]) % size == 0
         inside: list[SSAValue] = []
         for item in self._axis_items("depth"):
-            place = b.add(b.mul(depth, size), self._local("depth", item))
+            place = b.add(b.mul(depth, size), self.places[item]["depth"])
             if not exact:
                 end = b.at(self.units["depth"])
                 inside.append(b.test("slt", place, end))
@@ -134,18 +204,21 @@ class Stage:
         """Put what was fetched into a slice that begins at `start` of shared memory."""
         b = self.b
 
-        def put() -> None:
-            for item, value in enumerate(values):
-                side, depth = self._local("side", item), self._local("depth", item)
-                vectors = self.lanes if self.along == "side" else 1, self.lanes if self.along == "depth" else 1
-                place = b.add(b.mul(b.mul(depth, vectors[1]), self.stride), b.mul(side, vectors[0]))
-                stride = self.stride if self.along == "depth" and self.lanes > 1 else None
-                b.store(value, pointer, b.add(start, place), stride=stride)
+        deep = self.along == "depth"
+        stride = self.stride if deep and self.lanes > 1 else None
 
-        if self.idle:
-            b.when(b.test("slt", b.thread(), self.tile[0] * self.tile[1] // self.lanes), put)
-        else:
-            put()
+        def put(item: int) -> None:
+            side, depth = self.places[item]["side"], self.places[item]["depth"]
+            row = b.mul(b.mul(depth, self.lanes if deep else 1), self.stride)
+            place = b.add(row, b.mul(side, 1 if deep else self.lanes))
+            b.store(values[item], pointer, b.add(start, place), stride=stride)
+
+        for item in range(self.items):
+            if self.vectors is not None and item == self.items - 1:
+                last = self.vectors - item * self.threads
+                b.when(b.test("slt", b.thread(), last), lambda item=item: put(item))
+            else:
+                put(item)
 
     def shared(self, kind: Attribute, slices: int = 1) -> SSAValue:
         """Memory for some slices."""

@@ -20,7 +20,8 @@ def random(shape: tuple[int, ...], dtype: str = "f32", seed: int = 0) -> np.ndar
     return (signs * rng.uniform(0.25, 2, shape)).astype(kind)
 
 
-def program(dims: Mapping[str, str], body: str) -> str:
+def program(dims: Mapping[str, str], body: str, constraints: str = "") -> str:
     """An LIR program with dims in ranges: `{"B": "[1, 8]"}`, with `runtime` behind the range where that is so."""
     declared = ", ".join(f"#rlx.dim<{name} in {limits}>" for name, limits in dims.items())
-    return f"lir.program @main attributes {{rlx.dims = [{declared}]}} {{\n{body}\n}}"
+    stated = f", rlx.constraints = [#rlx.constraint<{constraints}>]" if constraints else ""
+    return f"lir.program @main attributes {{rlx.dims = [{declared}]{stated}}} {{\n{body}\n}}"
