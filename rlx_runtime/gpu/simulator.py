@@ -166,6 +166,8 @@ class SimulatorDriver(SynchronousDriver):
             return f"{where}: {text(site)} touches {b} bytes at 0x{a:x}, outside of what it may"
         if code == 3:
             return f"{where}: {text(site)} at 0x{a:x}, which is not aligned as promised"
+        if code == 6:
+            return f"{where}: {text(site)} with an address or a stride that is not that of the first lane"
         what = "barrier" if code == 4 else "collective operation"
         return f"{where}: divergent {what}: this thread is at {text(site)}, thread {place(a)} at {text(other_site)}"
 

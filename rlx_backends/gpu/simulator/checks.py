@@ -14,7 +14,7 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.irdl import IRDLOperation, irdl_op_definition
 
 from rlx_backends.gpu.simulator.layout import MISALIGNED, OUT_OF_BOUNDS
-from rlx_backends.gpu.simulator.threads import LEAVE, Root, Simulation
+from rlx_backends.gpu.simulator.threads import Root, Simulation
 from rlx_backends.llvm.function import FunctionEmitter
 from rlx_backends.llvm.values import lane_starts, llvm_type
 from rlx_dialects.gpu.ops import AtomicOp
@@ -44,24 +44,25 @@ def guard_accesses(
     def check(f: FunctionEmitter, op: Operation) -> None:
         access = op.next_op
         assert isinstance(access, ACCESSES)
-        _Check(simulation, f, access).emit()
+        _AccessCheck(simulation, f, access).emit()
 
     return {CheckOp: check}
 
 
-class _Check:
-    """The check of one access."""
+class Checker:
+    """Checks of accesses through one pointer by one op; nothing unless the simulation is checked."""
 
-    def __init__(self, sim: Simulation, f: FunctionEmitter, op: LoadOp | StoreOp | GatherOp | ScatterOp | AtomicOp):
-        self.sim, self.f, self.op = sim, f, op
-        self.site = sim.site_of(op)
-        self.pointer = f.scalar(op.ptr)
-        element = ptr_type(op.ptr).element_type
+    def __init__(self, sim: Simulation, f: FunctionEmitter, op: Operation, pointer: SSAValue):
+        self.sim, self.f, self.type = sim, f, ptr_type(pointer)
+        element = self.type.element_type
         self.memory = "i8" if element == i1 else llvm_type(element)
         self.size = byte_size(element)
-        self.bounds = self._bounds(sim.root(f, op.ptr), ptr_type(op.ptr).space.data)
+        if sim.checked:
+            self.pointer = f.scalar(pointer)
+            self.site = sim.site_of(op)
+            self.bounds = self._bounds(sim.root(f, pointer))
 
-    def _bounds(self, root: Root, space: str) -> tuple[str, str] | None:
+    def _bounds(self, root: Root) -> tuple[str, str] | None:
         f = self.f
         if root.kind == "argument":
             ranges = self.sim.load_word(f, "ranges", "ptr")
@@ -71,18 +72,47 @@ class _Check:
         if root.kind == "private":
             low = f.emit(f"ptrtoint ptr {root.register} to i64")
             return low, f.emit(f"add i64 {low}, {root.bytes}")
-        if space == "shared":
-            assert self.sim.kernel is not None
+        if self.type.space.data == "shared":
             base = self.sim.load_word(f, "shared")
-            first, size = (root.number, root.bytes) if root.kind else (0, self.sim.kernel.shared_bytes)
+            first, size = (root.number, root.bytes) if root.kind else (0, self.sim.shared.total)
             low = f.emit(f"add i64 {base}, {first}")
             return low, f.emit(f"add i64 {low}, {size}")
         return None
 
+    def check(self, index: str, length: str, align: int, active: str | None = None) -> None:
+        """`length` bytes from an element on, at a multiple of `align`; nothing if not `active`."""
+        if not self.sim.checked:
+            return
+        f = self.f
+        place = f.emit(f"ptrtoint ptr {f.address(self.pointer, self.memory, index)} to i64")
+        outside = None
+        if self.bounds is not None:
+            end = f.emit(f"add i64 {place}, {length}")
+            before = f.emit(f"icmp ult i64 {place}, {self.bounds[0]}")
+            outside = f.emit(f"or i1 {before}, {f.emit(f'icmp ugt i64 {end}, {self.bounds[1]}')}")
+        elif self.type.space.data in ("global", "constant"):
+            outside = f.emit(f"call i1 @sim.outside(ptr %sim, i64 {place}, i64 {length})")
+        odd = f.emit(f"icmp ne i64 {f.emit(f'and i64 {place}, {align - 1}')}, 0") if align > 1 else "false"
+        bad = odd if outside is None else f.emit(f"or i1 {outside}, {odd}")
+        if active is not None:
+            bad = f.emit(f"and i1 {bad}, {active}")
+        code = str(MISALIGNED)
+        if outside is not None:
+            code = f.emit(f"select i1 {outside}, i64 {OUT_OF_BOUNDS}, i64 {MISALIGNED}")
+        self.sim.stop_if(f, bad, self.site, code, place, length)
+
+
+class _AccessCheck(Checker):
+    """The check of one op of the kernel level."""
+
+    def __init__(self, sim: Simulation, f: FunctionEmitter, op: LoadOp | StoreOp | GatherOp | ScatterOp | AtomicOp):
+        super().__init__(sim, f, op, op.ptr)
+        self.op = op
+
     def emit(self) -> None:
         op, f = self.op, self.f
         if isinstance(op, AtomicOp):
-            self.piece(f.scalar(op.index), str(self.size), self.size)
+            self.check(f.scalar(op.index), str(self.size), self.size)
             return
         mask = f[op.mask] if op.mask is not None else None
         if isinstance(op, GatherOp | ScatterOp):
@@ -91,7 +121,7 @@ class _Check:
                 index = f.lane(indices, lane)
                 if indices.type != "i64":
                     index = f.emit(f"sext {indices.type} {index} to i64")
-                self.piece(index, str(self.size), self.size, f.lane(mask, lane) if mask else None)
+                self.check(index, str(self.size), self.size, f.lane(mask, lane) if mask else None)
             return
         shape = shape_of(op.result.type if isinstance(op, LoadOp) else op.value.type)
         align = gcd(ptr_type(op.ptr).align.data, f.alignment.of(op.index) * self.size)
@@ -105,13 +135,13 @@ class _Check:
             if len(shape) == 2:
                 self.row(at, shape[1], gcd(align, step * row), op.mask, row)
             else:
-                self.piece(at, str(self.size), gcd(align, step * row), f.lane(mask, row) if mask else None)
+                self.check(at, str(self.size), gcd(align, step * row), f.lane(mask, row) if mask else None)
 
     def row(self, index: str, count: int, align: int, mask: SSAValue | None, row: int) -> None:
         """Neighbouring elements; of masked ones, from the first to the last that is touched."""
         f = self.f
         if mask is None:
-            self.piece(index, str(count * self.size), align)
+            self.check(index, str(count * self.size), align)
             return
         value = f[mask]
         for start, width, register in zip(lane_starts(value.widths), value.widths, value.row(row)):
@@ -121,31 +151,4 @@ class _Check:
             touched = f.emit(f"sub i64 {f.emit(f'sub i64 64, {zeros}')}, {first}")
             at = f.emit(f"add i64 {f.emit(f'add i64 {index}, {start}')}, {first}")
             length = f.emit(f"mul i64 {touched}, {self.size}")
-            self.piece(at, length, self.size, f.emit(f"icmp ne i64 {bits}, 0"))
-
-    def piece(self, index: str, length: str, align: int, active: str | None = None) -> None:
-        """`length` bytes from an element on, at a multiple of `align`; nothing if not `active`."""
-        f = self.f
-        place = f.emit(f"ptrtoint ptr {f.address(self.pointer, self.memory, index)} to i64")
-        outside = None
-        if self.bounds is not None:
-            end = f.emit(f"add i64 {place}, {length}")
-            before = f.emit(f"icmp ult i64 {place}, {self.bounds[0]}")
-            outside = f.emit(f"or i1 {before}, {f.emit(f'icmp ugt i64 {end}, {self.bounds[1]}')}")
-        elif ptr_type(self.op.ptr).space.data in ("global", "constant"):
-            outside = f.emit(f"call i1 @sim.outside(ptr %sim, i64 {place}, i64 {length})")
-        odd = f.emit(f"icmp ne i64 {f.emit(f'and i64 {place}, {align - 1}')}, 0") if align > 1 else "false"
-        bad = odd if outside is None else f.emit(f"or i1 {outside}, {odd}")
-        if active is not None:
-            bad = f.emit(f"and i1 {bad}, {active}")
-        report, go = f.label("report"), f.label("go")
-        f.branch_if(bad, report, go)
-        f.start_block(report)
-        code = str(MISALIGNED)
-        if outside is not None:
-            code = f.emit(f"select i1 {outside}, i64 {OUT_OF_BOUNDS}, i64 {MISALIGNED}")
-        site = f"ptr @sim.site.{self.site}"
-        f.line(f"call void @sim.report(ptr %sim, i64 {code}, i64 %thread, i64 {place}, i64 {length}, {site}, {site})")
-        f.branch(LEAVE)
-        f.start_block(go)
-
+            self.check(at, length, self.size, f.emit(f"icmp ne i64 {bits}, 0"))

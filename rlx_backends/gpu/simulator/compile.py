@@ -12,7 +12,10 @@ from rlx_backends.cpu.emit import emission, outer_dot
 from rlx_backends.cpu.target import CpuTarget, host
 from rlx_backends.gpu.simulator import launcher
 from rlx_backends.gpu.simulator.checks import guard_accesses
+from rlx_backends.gpu.simulator.copies import COPIES
+from rlx_backends.gpu.simulator.fragments import hold_fragments
 from rlx_backends.gpu.simulator.handlers import handlers
+from rlx_backends.gpu.simulator.math import expand_math
 from rlx_backends.gpu.simulator.scheduler import SCHEDULER
 from rlx_backends.gpu.simulator.threads import Simulation
 from rlx_backends.llvm import emit_module, objects
@@ -27,12 +30,14 @@ LEVEL = 1
 def kernel_text(module: ModuleOp, target: CpuTarget, checked: bool) -> str:
     """LLVM IR text of all kernels of `module`, before any pass of LLVM's."""
     kernels = ModuleOp([op.clone() for op in module.body.block.ops if isinstance(op, KernelOp)])
-    simulation = Simulation(checked)
+    expand_math(kernels)
+    simulation = Simulation(checked, hold_fragments(kernels))
     table = {OuterDotOp: outer_dot, **handlers(simulation)}
     if checked:
         table |= guard_accesses(kernels, simulation)
     text = emit_module(kernels, replace(emission(target), handlers=table, context="", context_ops=()))
-    return f"{text}\n{simulation.sites_text()}{launcher.table(simulation.names)}\n{SCHEDULER}"
+    parts = [text, simulation.sites_text(), launcher.table(simulation.names), SCHEDULER]
+    return "\n".join([*parts, COPIES] if "@sim.copies." in text else parts)
 
 
 def compile_kernels(module: ModuleOp, *, checked: bool = True, target: CpuTarget | None = None) -> bytes:

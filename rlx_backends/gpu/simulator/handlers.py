@@ -7,16 +7,19 @@ from typing import Any, cast
 
 from xdsl.ir import Operation
 
-from rlx_backends.gpu.simulator.layout import SLOT_BYTES
+from rlx_backends.gpu.simulator import copies, fragments
+from rlx_backends.gpu.simulator.exchange import exchange, lane_of
 from rlx_backends.gpu.simulator.threads import Simulation
 from rlx_backends.llvm import casts
 from rlx_backends.llvm.function import FunctionEmitter
 from rlx_backends.llvm.reductions import across, combiner
-from rlx_backends.llvm.values import SIZES, llvm_type, register_type, vector_literal
+from rlx_backends.llvm.values import SIZES, llvm_type, register_type
+from rlx_dialects.cuda.copies import CpAsyncCommitOp, CpAsyncOp, CpAsyncWaitOp
 from rlx_dialects.gpu.ops import AtomicOp, FenceOp, IdOp, ShuffleOp, SubgroupReduceOp, VoteOp
 from rlx_dialects.gpu.table import dialect_of
 from rlx_dialects.kernel.team import FaultOp
 from rlx_dialects.kernel.types import is_float, ptr_type
+from rlx_dialects.rocm.copies import LoadToLdsOp
 
 Handler = Callable[[Simulation, FunctionEmitter, Any], None]
 
@@ -53,12 +56,8 @@ def grid_dim(sim: Simulation, f: FunctionEmitter, op: IdOp) -> None:
     f.define(op.result, [sim.load_word(f, f"grid_{op.axis.data}")])
 
 
-def _lane(sim: Simulation, f: FunctionEmitter) -> str:
-    return f.emit(f"urem i64 %thread, {sim.lanes}")
-
-
 def lane_id(sim: Simulation, f: FunctionEmitter, op: Any) -> None:
-    f.define(op.result, [_lane(sim, f)])
+    f.define(op.result, [lane_of(sim, f)])
 
 
 def subgroup_id(sim: Simulation, f: FunctionEmitter, op: Any) -> None:
@@ -70,7 +69,7 @@ def subgroup_id(sim: Simulation, f: FunctionEmitter, op: Any) -> None:
 
 def shared(sim: Simulation, f: FunctionEmitter, op: Any) -> None:
     base = sim.load_word(f, "shared", "ptr")
-    f.define(op.result, [f.emit(f"getelementptr inbounds i8, ptr {base}, i64 {sim.shared[op.result]}")])
+    f.define(op.result, [f.emit(f"getelementptr inbounds i8, ptr {base}, i64 {sim.shared.offsets[op]}")])
 
 
 def fence(sim: Simulation, f: FunctionEmitter, op: FenceOp) -> None:
@@ -95,32 +94,13 @@ def atomic(sim: Simulation, f: FunctionEmitter, op: AtomicOp) -> None:
 
 
 def barrier(sim: Simulation, f: FunctionEmitter, op: Operation) -> None:
+    copies.arrive(sim, f)
     sim.suspend(f, op, whole_block=True)
 
 
 def subgroup_barrier(sim: Simulation, f: FunctionEmitter, op: Operation) -> None:
+    copies.arrive(sim, f)
     sim.suspend(f, op, whole_block=False)
-
-
-def exchange(sim: Simulation, f: FunctionEmitter, op: Operation, type_: str, register: str) -> str:
-    """Hand a register to the subgroup and wait: the address of what all lanes gave, one after another.
-
-    Lanes read it before they come to the next collective op but one, so two sets of slots are enough.
-    """
-    assert SIZES[type_] <= SLOT_BYTES
-    slots = sim.load_word(f, "slots", "ptr")
-    f.line(f"store {type_} {register}, ptr {f.address(slots, type_, _lane(sim, f))}, align {SIZES[type_]}")
-    sim.suspend(f, op, whole_block=False)
-    return slots
-
-
-def _lanes_here(sim: Simulation, f: FunctionEmitter) -> str:
-    """How many threads the subgroup has: the last one of a block may have fewer."""
-    if sim.threads % sim.lanes == 0:
-        return str(sim.lanes)
-    first = f.emit(f"sub i64 %thread, {_lane(sim, f)}")
-    rest = f.emit(f"sub i64 {sim.threads}, {first}")
-    return f.elementwise_intrinsic("umin", "i64", 0, rest, str(sim.lanes))
 
 
 def shuffle(sim: Simulation, f: FunctionEmitter, op: ShuffleOp) -> None:
@@ -130,10 +110,10 @@ def shuffle(sim: Simulation, f: FunctionEmitter, op: ShuffleOp) -> None:
     kept = f.emit(f"zext i1 {register} to i8") if type_ == "i1" else register
     slots = exchange(sim, f, op, memory, kept)
     offset = f.emit(f"sext i32 {f.scalar(op.offset)} to i64")
-    kind, lane = op.kind.data, _lane(sim, f)
+    kind, lane = op.kind.data, lane_of(sim, f)
     other = {"xor": f"xor i64 {lane}, {offset}", "up": f"sub i64 {lane}, {offset}", "down": f"add i64 {lane}, {offset}"}
     source = f.emit(other[kind]) if kind in other else offset
-    exists = f.emit(f"icmp ult i64 {source}, {_lanes_here(sim, f)}")
+    exists = f.emit(f"icmp ult i64 {source}, {sim.lanes}")
     chosen = f.emit(f"select i1 {exists}, i64 {source}, i64 {lane}")
     found = f.emit(f"load {memory}, ptr {f.address(slots, memory, chosen)}, align {SIZES[memory]}")
     f.define(op.result, [f.emit(f"trunc i8 {found} to i1") if type_ == "i1" else found])
@@ -141,8 +121,6 @@ def shuffle(sim: Simulation, f: FunctionEmitter, op: ShuffleOp) -> None:
 
 def subgroup_reduce(sim: Simulation, f: FunctionEmitter, op: SubgroupReduceOp) -> None:
     """Halves of the subgroup meet, as in a butterfly of shuffles; narrow floats are summed in f32 and rounded once."""
-    if sim.threads % sim.lanes:
-        raise f.error(op, f"a block of {sim.threads} threads has a subgroup with less than {sim.lanes} lanes")
     kind = op.source.type
     type_, narrow = f.pieces(op.source)[0], casts.is_narrow(kind)
     memory = "i8" if type_ == "i1" else type_
@@ -161,19 +139,11 @@ def subgroup_reduce(sim: Simulation, f: FunctionEmitter, op: SubgroupReduceOp) -
 
 def vote(sim: Simulation, f: FunctionEmitter, op: VoteOp) -> None:
     slots = exchange(sim, f, op, "i8", f.emit(f"zext i1 {f.scalar(op.source)} to i8"))
-    lanes, count = sim.lanes, _lanes_here(sim, f)
+    lanes = sim.lanes
     bytes_ = f.emit(f"load {register_type('i8', lanes)}, ptr {slots}, align 1")
     votes = f.emit(f"icmp ne {register_type('i8', lanes)} {bytes_}, zeroinitializer")
-    number = vector_literal([str(lane) for lane in range(lanes)], "i64")
-    here = f.emit(f"icmp ult {register_type('i64', lanes)} {number}, {f.splat(count, 'i64', lanes)}")
-    kind = register_type("i1", lanes)
-    if op.kind.data == "any":
-        bits = f.emit(f"bitcast {kind} {f.emit(f'and {kind} {votes}, {here}')} to i{lanes}")
-        f.define(op.result, [f.emit(f"icmp ne i{lanes} {bits}, 0")])
-        return
-    absent = f.emit(f"xor {kind} {here}, splat (i1 true)")
-    bits = f.emit(f"bitcast {kind} {f.emit(f'or {kind} {votes}, {absent}')} to i{lanes}")
-    f.define(op.result, [f.emit(f"icmp eq i{lanes} {bits}, -1")])
+    bits = f.emit(f"bitcast {register_type('i1', lanes)} {votes} to i{lanes}")
+    f.define(op.result, [f.emit(f"icmp {'ne' if op.kind.data == 'any' else 'eq'} i{lanes} {bits}, {-(op.kind.data == 'all')}")])
 
 
 # -- faults
@@ -208,6 +178,18 @@ _BY_ROLE: dict[str, Handler] = {
     "subgroup_reduce": subgroup_reduce,
     "vote": vote,
     "atomic": atomic,
+    "matrix_load": fragments.load,
+    "matrix_fill": fragments.fill,
+    "matrix_multiply": fragments.multiply,
+    "matrix_store": fragments.store,
+}
+
+_BY_CLASS: dict[type[Operation], Handler] = {
+    FaultOp: fault,
+    CpAsyncOp: copies.cp_async,
+    CpAsyncCommitOp: copies.commit,
+    CpAsyncWaitOp: copies.wait,
+    LoadToLdsOp: copies.load_to_lds,
 }
 
 
@@ -217,7 +199,7 @@ def handlers(sim: Simulation) -> dict[type[Operation], Callable[[FunctionEmitter
     def bound(handler: Handler) -> Callable[[FunctionEmitter, Operation], None]:
         return lambda f, op: handler(sim, f, op)
 
-    table: dict[type[Operation], Callable[[FunctionEmitter, Operation], None]] = {FaultOp: bound(fault)}
+    table = {op: bound(handler) for op, handler in _BY_CLASS.items()}
     for name in ("cuda", "rocm", "metal"):
         ops = dialect_of(name)
         table |= {getattr(ops, role): bound(handler) for role, handler in _BY_ROLE.items()}

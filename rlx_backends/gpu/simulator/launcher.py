@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rlx_backends.gpu.simulator import layout
-from rlx_backends.gpu.simulator.layout import BLOCK_SIZE, MAX_LANES, MISALIGNED, SLOT_BYTES, WORDS, word
+from rlx_backends.gpu.simulator.layout import BLOCK_SIZE, MAX_LANES, MISALIGNED, QUEUE_BYTES, SLOT_BYTES, WORDS, word
 from rlx_backends.gpu.simulator.scheduler import PLAIN, put
 from rlx_backends.llvm.emitter import symbol
 from rlx_dialects.kernel.types import PtrType, ptr_type
@@ -79,11 +79,19 @@ def _launch(sim: Simulation) -> list[str]:
     thread = thread_name(name)
     pointers = [(n, ptr_type(a)) for n, a in enumerate(args) if isinstance(a.type, PtrType)] if sim.checked else []
     x, y, z = sim.block
-    shared = -(-sim.kernel.shared_bytes // 64) * 64
-    per_thread = -(-8 * sim.threads // 64) * 64 if sim.waits else 0
-    slots = MAX_LANES * SLOT_BYTES if sim.waits else 0
-    places = {"states": 0, "handles": per_thread, "slots": 2 * per_thread, "other_slots": 2 * per_thread + slots}
-    total = 2 * per_thread + 2 * slots + shared
+    align = max(sim.shared.align, 64)
+
+    def rounded(size: int) -> int:
+        return -(-size // align) * align
+
+    shared = rounded(sim.shared.total)
+    sizes = {"shared": shared}
+    if sim.waits:
+        sizes |= dict.fromkeys(("states", "handles"), rounded(8 * sim.threads))
+        sizes |= dict.fromkeys(("slots", "other_slots"), rounded(MAX_LANES * SLOT_BYTES))
+    if sim.copies:
+        sizes["copies"] = rounded(QUEUE_BYTES * sim.threads)
+    total = sum(sizes.values())
     block = "@sim.block" if sim.waits else symbol(thread + "s")
     text = f"""\
 define internal i32 {symbol(_launcher_name(name))}(i32 %gx, i32 %gy, i32 %gz, i32 %bx, i32 %by, i32 %bz,
@@ -100,16 +108,17 @@ entry:
   %same.z = icmp eq i32 %bz, {z}
   %same.xy = and i1 %same.x, %same.y
   %same = and i1 %same.xy, %same.z
-  %memory = call ptr @aligned_alloc(i64 64, i64 {max(total, 64)})
+  %memory = call ptr @aligned_alloc(i64 {align}, i64 {max(total, align)})
 {put("context", "%context", "ptr")}{put("params", "%params", "ptr")}{put("grid_x", "%grid.x")}{put("grid_y", "%grid.y")}\
 {put("grid_z", "%grid.z")}{put("shared_bytes", str(shared))}{put("ranges", "%ranges", "ptr")}{put("threads", str(sim.threads))}\
 {put("subgroup", str(sim.lanes))}{put("size_x", str(x))}{put("size_y", str(y))}{put("run_block", block, "ptr")}\
 {put("name", symbol(name + ".name"), "ptr")}"""
     if sim.waits:
         text += put("ramp", symbol(thread), "ptr")
-        for place, offset in places.items():
-            text += f"  %{place} = getelementptr inbounds i8, ptr %memory, i64 {offset}\n" + put(place, f"%{place}", "ptr")
-    text += f"  %shared = getelementptr inbounds i8, ptr %memory, i64 {total - shared}\n" + put("shared", "%shared", "ptr")
+    offset = 0
+    for place, size in sizes.items():
+        text += f"  %{place} = getelementptr inbounds i8, ptr %memory, i64 {offset}\n" + put(place, f"%{place}", "ptr")
+        offset += size
     text += "  br i1 %same, label %check, label %other\nother:\n"
     text += f"  call void @sim.report(ptr %sim, i64 {BLOCK_SIZE}, i64 0, i64 0, i64 0, ptr @sim.site.0, ptr @sim.site.0)\n"
     text += "  br label %end\ncheck:\n"

@@ -24,12 +24,12 @@ REPORT = 4
 REPORT_WORDS = 12
 CONTEXT_WORDS = REPORT + REPORT_WORDS
 
-BLOCK_SIZE, OUT_OF_BOUNDS, MISALIGNED, DIVERGENT_BARRIER, DIVERGENT_COLLECTIVE = 1, 2, 3, 4, 5
+BLOCK_SIZE, OUT_OF_BOUNDS, MISALIGNED, DIVERGENT_BARRIER, DIVERGENT_COLLECTIVE, NOT_UNIFORM = 1, 2, 3, 4, 5, 6
 
 WORDS = (
     "context", "params", "grid_x", "grid_y", "grid_z", "block_x", "block_y", "block_z", "shared", "shared_bytes", "states",
     "handles", "slots", "other_slots", "frames", "frame_bytes", "ranges", "threads", "subgroup", "size_x", "size_y", "ramp",
-    "run_block", "name", "failed",
+    "run_block", "name", "failed", "copies",
 )  # fmt: skip
 
 ENDED = 1
@@ -38,6 +38,13 @@ ENDED = 1
 MAX_LANES = 64
 SLOT_BYTES = 256
 """What one lane can hand to the others in one collective op."""
+
+
+QUEUE = 256
+"""Asynchronous copies of one thread that may be under way."""
+QUEUE_BYTES = 32 + 32 * QUEUE
+"""Of one thread: the numbers of the first copy, of the next copy and of the next group; then target, source, bytes and
+valid bytes in one word, group of each copy."""
 
 
 def word(name: str) -> int:

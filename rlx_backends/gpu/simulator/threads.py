@@ -13,16 +13,23 @@ from dataclasses import dataclass, field
 from xdsl.dialects.builtin import FileLineColLoc
 from xdsl.ir import Operation, SSAValue
 
+from rlx_backends.gpu.shared_memory import SharedLayout, shared_layout
 from rlx_backends.gpu.simulator.launcher import launcher, thread_name
 from rlx_backends.gpu.simulator.layout import ENDED, word
 from rlx_backends.llvm.emitter import symbol
 from rlx_backends.llvm.function import FunctionEmitter
+from rlx_dialects.cuda.copies import CpAsyncOp
+from rlx_dialects.gpu.matrix import FragmentLoadOp, FragmentStoreOp, MultiplyOp
 from rlx_dialects.gpu.ops import BarrierOp, KernelOp, SharedOp, ShuffleOp, SubgroupReduceOp, VoteOp
+from rlx_dialects.kernel.fragment import FragmentType
 from rlx_dialects.kernel.pointers import AllocaOp, OffsetOp, PtrCastOp
 from rlx_dialects.kernel.types import PtrType, byte_size, ptr_type
+from rlx_dialects.rocm.copies import LoadToLdsOp
 
-WAITING = (BarrierOp, ShuffleOp, SubgroupReduceOp, VoteOp)
+WAITING = (BarrierOp, ShuffleOp, SubgroupReduceOp, VoteOp, FragmentLoadOp, FragmentStoreOp, MultiplyOp)
 """Ops at which a thread lets others run."""
+COPYING = (CpAsyncOp, LoadToLdsOp)
+"""Ops that start a copy without waiting for it."""
 
 ARGUMENTS = "ptr %sim, i64 %thread, i64 %block.x, i64 %block.y, i64 %block.z"
 LEAVE = "sim.leave"
@@ -46,13 +53,16 @@ class Simulation:
     """What the handlers of one module know: whether to check accesses, the texts of all sites, the kernel under emission."""
 
     checked: bool
+    fragments: dict[SSAValue, FragmentType]
+    """What matrices the chunks of the lanes make up."""
     sites: list[str] = field(default_factory=lambda: ["the end of the kernel"])
     names: list[str] = field(default_factory=list)
     """The kernels emitted so far."""
     kernel: KernelOp | None = None
     waits: bool = False
-    shared: dict[SSAValue, int] = field(default_factory=dict)
-    """Byte offsets of shared memory."""
+    shared: SharedLayout = field(default_factory=lambda: SharedLayout({}, 0, 1, False))
+    copies: bool = False
+    """Whether the kernel copies asynchronously."""
 
     # -- sites
 
@@ -108,7 +118,7 @@ class Simulation:
             pointer = pointer.owner.ptr
         owner = pointer.owner
         if isinstance(owner, SharedOp):
-            return Root("shared", self.shared[pointer], owner.bytes)
+            return Root("shared", self.shared.offsets[owner], owner.bytes)
         if isinstance(owner, AllocaOp):
             return Root("private", 0, owner.size.value.data * byte_size(ptr_type(pointer).element_type), f.scalar(pointer))
         assert self.kernel is not None
@@ -117,6 +127,16 @@ class Simulation:
         return Root("")
 
     # -- emission
+
+    def stop_if(self, f: FunctionEmitter, bad: str, site: int, code: str, a: str, b: str) -> None:
+        """Report a violation and end the thread where `bad` holds."""
+        report, go = f.label("report"), f.label("go")
+        f.branch_if(bad, report, go)
+        f.start_block(report)
+        text = f"ptr @sim.site.{site}"
+        f.line(f"call void @sim.report(ptr %sim, i64 {code}, i64 %thread, i64 {a}, i64 {b}, {text}, {text})")
+        f.branch(LEAVE)
+        f.start_block(go)
 
     def load_word(self, f: FunctionEmitter, name: str, type_: str = "i64") -> str:
         at = f.emit(f"getelementptr inbounds i8, ptr %sim, i64 {word(name)}")
@@ -132,15 +152,11 @@ class Simulation:
 
     def emit_kernel(self, f: FunctionEmitter, op: KernelOp) -> None:
         """The thread and the launcher of one kernel: the lines of `f`."""
-        self.kernel, self.shared = op, {}
+        self.kernel, self.shared = op, shared_layout(op)
         self.names.append(op.sym_name.data)
-        self.waits = any(isinstance(inner, WAITING) for inner in op.body.walk())
-        offset = 0
-        for inner in op.body.walk():
-            if isinstance(inner, SharedOp):
-                align = ptr_type(inner.result).align.data
-                self.shared[inner.result] = offset = -(-offset // align) * align
-                offset += inner.bytes
+        ops = list(op.body.walk())
+        self.waits = any(isinstance(inner, WAITING) for inner in ops)
+        self.copies = any(isinstance(inner, COPYING) for inner in ops)
         for number, argument in enumerate(op.body.block.args):
             place = f.emit(f"getelementptr inbounds ptr, ptr %sim.params, i64 {number}")
             where = f.emit(f"load ptr, ptr {place}, align 8, !invariant.load !3")
@@ -148,7 +164,7 @@ class Simulation:
             f.define(argument, [f.emit(f"load {type_}, ptr {where}, align 8, !invariant.load !3")])
         f.body(op.body.block)
         f.branch(LEAVE)
-        body = [*f.allocas, *(_COROUTINE_START if self.waits else ()), *_PARAMS, *f.lines]
+        body = [*f.allocas, *(_COROUTINE_START if self.waits else ()), *_PARAMS, *(_COPIES if self.copies else ()), *f.lines]
         attributes = f.target.function_attributes
         name = thread_name(op.sym_name.data)
         if self.waits:
@@ -166,6 +182,8 @@ _PARAMS = [
     f"  %sim.params.at = getelementptr inbounds i8, ptr %sim, i64 {word('params')}",
     "  %sim.params = load ptr, ptr %sim.params.at, align 8, !invariant.load !3",
 ]
+
+_COPIES = ["  call void @sim.copies.start(ptr %sim, i64 %thread)"]
 
 _COROUTINE_START = [
     "  %sim.id = call token @llvm.coro.id(i32 64, ptr null, ptr null, ptr null)",

@@ -212,7 +212,7 @@ def shuffled(values: np.ndarray, kind: str, offsets: np.ndarray, lanes: int) -> 
 
 @pytest.mark.parametrize("dialect", TARGETS)
 @pytest.mark.parametrize("kind", ["xor", "up", "down", "idx"])
-@pytest.mark.parametrize("threads", [128, 80])
+@pytest.mark.parametrize("threads", [64, 192])
 def test_shuffle(dialect: str, kind: str, threads: int) -> None:
     body = f"""
   {GLOBAL_ID}
@@ -302,17 +302,20 @@ def test_subgroup_reduce(dialect: str, element: str, dtype: type, rtol: float) -
             np.testing.assert_array_equal(y, wanted.astype(dtype))
 
 
-def test_subgroup_reduce_needs_whole_subgroups() -> None:
-    body = """
+@pytest.mark.parametrize("op", ["X.subgroup_reduce add %v : f32", "X.shuffle up %v, %o : f32", "X.vote all %b"])
+def test_collective_ops_need_whole_subgroups(op: str) -> None:
+    body = f"""
   %v = arith.constant 1.0 : f32
-  %w = X.subgroup_reduce add %v : f32
+  %o = arith.constant 1 : i32
+  %b = arith.constant 1 : i1
+  %w = {op}
 """
-    with pytest.raises(LowerError, match="a block of 48 threads has a subgroup with less than 32 lanes"):
+    with pytest.raises(LowerError, match="takes whole subgroups of 32, but the block has 48 threads"):
         Device(source("cuda", {}, (48,), body))
 
 
 @pytest.mark.parametrize("dialect", TARGETS)
-@pytest.mark.parametrize("threads", [128, 80])
+@pytest.mark.parametrize("threads", [64, 192])
 def test_vote(dialect: str, threads: int) -> None:
     body = f"""
   {GLOBAL_ID}
