@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rlx_backends.c_like.arithmetic import compare_floats, compare_integers
 from rlx_backends.c_like.function import FunctionEmitter
 from rlx_backends.llvm.math import lanes as native
 from rlx_backends.llvm.math.lanes import F, I, Integer, Lanes, M, Number
 
 _CALLS = {"fma": "fma", "fabs": "fabs", "sqrt": "precise::sqrt", "copysign": "copysign", "trunc": "trunc"}
-_COMPARISONS = {"oeq": "==", "olt": "<", "ogt": ">"}
 
 
 class CLanes(Lanes):
@@ -88,10 +88,8 @@ class CI(native.I):
 
     def compare(self, predicate: str, other: Integer) -> M:
         v = _lanes(self.v)
-        left, right = self.r, v.whole(other).r
-        if predicate == "slt":
-            left, right = v.c.as_signed(left, "u32", v.width), v.c.as_signed(right, "u32", v.width)
-        return CM(v, v.c.compare(v.width, {"slt": "<", "ne": "!=", "eq": "=="}[predicate], left, right))
+        text = compare_integers(v.c, predicate, "u32", v.width, [self.r, v.whole(other).r])
+        return CM(v, v.name("bool", text))
 
     def floats(self) -> F:
         v = _lanes(self.v)
@@ -119,11 +117,7 @@ class CF(native.F):
 
     def compare(self, predicate: str, other: Number) -> M:
         v = _lanes(self.v)
-        right = v.real(other).r
-        if predicate in _COMPARISONS:
-            return CM(v, v.c.compare(v.width, _COMPARISONS[predicate], self.r, right))
-        assert predicate == "uge"  # not less: also where one is NaN
-        return CM(v, v.name("bool", v.c.language.negate_mask(v.width, v.c.compare(v.width, "<", self.r, right))))
+        return CM(v, v.name("bool", compare_floats(v.c, predicate, v.width, [self.r, v.real(other).r])))
 
     def bits(self) -> I:
         v = _lanes(self.v)

@@ -144,9 +144,9 @@ def atan2(v: Lanes, y: F, x: F) -> F:
     a, b = abs(y), abs(x)
     both_infinite = (a.is_(math.inf)) & (b.is_(math.inf))
     both_zero = (a + b).is_(0.0)
-    # Scale so that neither an infinity nor a denormal spoils the ratio.
+    # Scale so that neither an infinity nor a denormal spoils the ratio; down by what sums need, as the smaller one may vanish.
     largest = v.select(a > b, a, b)
-    down = v.select(largest > 2.0 ** (v.bias // 2), 2.0 ** -(v.bias // 2 + v.mantissa), 1.0)
+    down = v.select(largest > 2.0 ** (v.bias // 2), 0.25, 1.0)
     up = v.select(largest < 2.0 ** -(v.bias // 2), 2.0 ** (v.bias // 2 + v.mantissa), down)
     a, b = a * up, b * up
     a = v.select(both_infinite, 1.0, a)

@@ -24,8 +24,8 @@ _GAP = 256
 """Bytes of nobody between two allocations."""
 
 # Words of the context, as in scheduler.cpp: the table of allocations, whether to run everything last to first, the report.
-_TABLE, _REVERSED, _REPORT, _CONTEXT_WORDS = 0, 1, 2, 12
-_STATES = ("has not begun", "runs", "is at a barrier", "is in a simdgroup operation", "has returned")
+_TABLE, _REVERSED, _REPORT, _CONTEXT_WORDS = 0, 1, 2, 13
+_STATES = ("has not begun", "runs", "is at the barrier in line {}", "is at the simdgroup operation in line {}", "has returned")
 
 
 @cache
@@ -138,7 +138,7 @@ class MslDriver(SynchronousDriver):
 
     def explain(self, error: int) -> str:
         """What a launch reported that returned `error`; the next report is written anew."""
-        code, *group, thread, a, b, _, size_x, size_y = [int(word) for word in self._context[_REPORT:]]
+        code, *group, thread, a, b, line, other_line, size_x, size_y = [int(word) for word in self._context[_REPORT:]]
         self._context[_REPORT:] = 0
         if code == 0 or code != error:
             return f"the launch failed with error {error}"
@@ -157,8 +157,8 @@ class MslDriver(SynchronousDriver):
         if code == 6:
             return "no memory for the stacks of the threads"
         what = "barrier" if code == 4 else "simdgroup operation"
-        other = f"thread {place(a)} {_STATES[b] if b != {4: 2, 5: 3}[code] else 'is at another'}"
-        return f"{where} waits at a divergent {what}: {other}"
+        other = f"thread {place(a)} {_STATES[b].format(other_line)}"
+        return f"{where} waits at the divergent {what} in line {line} of the text: {other}"
 
 
 def open_driver() -> MslDriver:

@@ -22,7 +22,7 @@ struct Fiber {
 struct Thread {
   State state;
   Fiber* fiber;
-  const void* site;  // where it waits
+  int line;  // of the text, where it waits
   char slots[2][kSlot];
   int turn;
 };
@@ -73,10 +73,10 @@ Function* function;
 int64_t* report;
 Range last;
 
-void fail(Code code, int64_t a, int64_t b, int64_t other) {
+void fail(Code code, int64_t a, int64_t b, int64_t line = 0, int64_t other_line = 0) {
   if (failed) return;
   failed = true;
-  const int64_t words[] = {code, ids.group[0], ids.group[1], ids.group[2], current, a, b, other, block_x, block_y};
+  const int64_t words[] = {code, ids.group[0], ids.group[1], ids.group[2], current, a, b, line, other_line, block_x, block_y};
   memcpy(report, words, sizeof words);
 }
 
@@ -85,9 +85,9 @@ int simdgroup_end() { return simdgroup_begin() + kLanes < size ? simdgroup_begin
 
 void yield() { swapcontext(&threads[current].fiber->context, &scheduler); }
 
-void wait(State state, const void* site) {
+void wait(State state, int line) {
   threads[current].state = state;
-  threads[current].site = site;
+  threads[current].line = line;
   yield();
 }
 
@@ -118,9 +118,9 @@ bool is_allowed(uintptr_t begin, uintptr_t end) {
 }
 
 void check(uintptr_t address, size_t bytes, bool aligned) {
-  if (aligned && address % bytes) fail(kAlignment, address, bytes, 0);
+  if (aligned && address % bytes) fail(kAlignment, address, bytes);
   else if ((address < last.begin || address + bytes > last.end) && !is_allowed(address, address + bytes)) {
-    fail(kBounds, address, bytes, 0);
+    fail(kBounds, address, bytes);
   }
   if (failed) yield();  // and never comes back
 }
@@ -175,7 +175,7 @@ bool resume(int number) {
       Fiber& made = fibers[fiber_count];
       made.stack = (char*)mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
       if (made.stack == MAP_FAILED) {
-        fail(kMemory, 0, 0, 0);
+        fail(kMemory, 0, 0);
         return false;
       }
       ++fiber_count;
@@ -199,9 +199,9 @@ bool release(int begin, int end, State state, Code code) {
     if (threads[i].state == state && waiting < 0) waiting = i;
   }
   for (int i = begin; i < end; ++i) {
-    if (threads[i].state != state || threads[i].site != threads[waiting].site) {
+    if (threads[i].state != state || threads[i].line != threads[waiting].line) {
       current = waiting;
-      fail(code, i, threads[i].state, 0);
+      fail(code, i, threads[i].state, threads[waiting].line, threads[i].line);
       return false;
     }
   }
@@ -272,7 +272,7 @@ int rlx_msl_launch(void* handle, unsigned gx, unsigned gy, unsigned gz, unsigned
   const unsigned grid[] = {gx, gy, gz};
   int code = 0;
   if (size < 1 || size > kMaxThreads || size > function->max_threads) {
-    fail(kBlockSize, size, function->max_threads, 0);
+    fail(kBlockSize, size, function->max_threads);
     code = kBlockSize;
   } else {
     code = run_grid(grid);
@@ -303,22 +303,22 @@ void* __asan_memcpy(void* to, const void* from, uintptr_t bytes) { return memcpy
 void* __asan_memset(void* to, int value, uintptr_t bytes) { return memset(to, value, bytes); }
 void* __asan_memmove(void* to, const void* from, uintptr_t bytes) { return memmove(to, from, bytes); }
 
-void rlx_msl_threadgroup_barrier() { wait(kAtBarrier, __builtin_return_address(0)); }
-void rlx_msl_simdgroup_barrier() { wait(kInSimdgroup, __builtin_return_address(0)); }
+void rlx_msl_threadgroup_barrier(int line) { wait(kAtBarrier, line); }
+void rlx_msl_simdgroup_barrier(int line) { wait(kInSimdgroup, line); }
 unsigned rlx_msl_lane() { return current % kLanes; }
 
 // A value of every lane lies in its slot while the others read it; turns alternate, so that nobody writes too soon.
-void rlx_msl_gather(const void* mine, void* all, unsigned bytes) {
+void rlx_msl_gather(const void* mine, void* all, unsigned bytes, int line) {
   const int turn = threads[current].turn ^= 1;
   memcpy(threads[current].slots[turn], mine, bytes);
-  wait(kInSimdgroup, __builtin_return_address(0));
+  wait(kInSimdgroup, line);
   memset(all, 0xFF, kLanes * bytes);
   for (int i = simdgroup_begin(); i < simdgroup_end(); ++i) memcpy((char*)all + (i % kLanes) * bytes, threads[i].slots[turn], bytes);
 }
-void rlx_msl_shuffle(const void* mine, void* out, unsigned bytes, unsigned lane) {
+void rlx_msl_shuffle(const void* mine, void* out, unsigned bytes, unsigned lane, int line) {
   const int turn = threads[current].turn ^= 1;
   memcpy(threads[current].slots[turn], mine, bytes);
-  wait(kInSimdgroup, __builtin_return_address(0));
+  wait(kInSimdgroup, line);
   const int other = simdgroup_begin() + (int)lane;
   if (lane < kLanes && other < simdgroup_end()) memcpy(out, threads[other].slots[turn], bytes);
   else memset(out, 0xFF, bytes);
