@@ -50,6 +50,8 @@ def environment(target: str, options: Options) -> dict[str, str]:
     import llvmlite.binding as llvm
 
     machine = repr(backend(target).target(options.machine(target)))
+    if options.emulate:
+        machine += f" on {backend('cpu').target({})!r}"
     return {
         "format": FORMAT,
         "rlx": __version__,

@@ -21,6 +21,7 @@ from rlx.executables import generate
 from rlx.options import Options
 from rlx.reports import CostAnalysis, DispatchReport, FusionReport, MemoryPlanReport
 from rlx.universe import get_all_passes
+from rlx_backends.gpu.backend import GpuBackend
 from rlx_backends.passes.lir_force_schedules import LirForceSchedulesPass
 from rlx_backends.registry import backend
 from rlx_backends.support.manifest import build_manifest
@@ -118,8 +119,12 @@ class Lowered:
         made = build_manifest(
             self.modules["lir"], name=self.model.name, target=self.target, compiler=__version__, reports=reports
         )
-        machine = self._machine
-        made["cpu"] = {"name": machine.name, "features": list(getattr(machine, "features", ()))}
+        chosen: Any = backend(self.target)
+        machine: Any = self._machine
+        if isinstance(chosen, GpuBackend):  # its host code runs on any CPU, emulated kernels where they were compiled
+            machine = backend("cpu").target({}) if self.options.emulate else None
+        if machine is not None:
+            made["cpu"] = {"name": machine.name, "features": list(getattr(machine, "features", ()))}
         made["options"] = self.options.to_json()
         if self.options.threads:
             made["threads"] = self.options.threads
@@ -156,8 +161,12 @@ class Lowered:
 
         if "kernel" not in self.modules:
             raise PackageError(f"target '{self.target}' has no code to save", code="no-code", hint="compile for target 'cpu'")
-        objects = backend(self.target).compile(self.modules["kernel"], self._machine, self.options.to_json())
-        return Artifact(self.manifest, {"support.o": support_object(), **objects}, self.stages)
+        chosen, module, machine = backend(self.target), self.modules["kernel"], self._machine
+        objects = chosen.compile(module, machine, self.options.to_json())
+        manifest = self.manifest
+        if isinstance(chosen, GpuBackend):
+            manifest = {**manifest, "device": chosen.describe_device(module, machine, objects)}
+        return Artifact(manifest, {"support.o": support_object(), **objects}, self.stages)
 
 
 class _Stages(Mapping[str, str]):
@@ -209,7 +218,10 @@ def lower(
     options = options or Options()
     if options.precision != "f32":
         raise TargetError(f"target '{target}' computes f32 in f32, not in {options.precision}", code="precision")
-    backend(target).target(options.machine(target))
+    chosen = backend(target)
+    chosen.target(options.machine(target))
+    if options.emulate and not isinstance(chosen, GpuBackend):
+        raise TargetError(f"target '{target}' runs as it is: there is nothing to emulate", code="emulate")
     modules: dict[str, ModuleOp] = {"hir": model.module}
     module = model.module.clone()
 

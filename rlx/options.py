@@ -31,6 +31,7 @@ class Options:
         plan_effort: how long the memory planner may search.
         allow_host_ops: whether ops without a kernel form may run their NumPy semantics.
         codegen_level: LLVM's code generation level, 1 to 3.
+        emulate: compile kernels of a GPU for this machine's CPU, where they run as the GPU would run them, slowly.
     """
 
     numerics: Literal["default", "strict", "fast"] = "default"
@@ -43,6 +44,7 @@ class Options:
     plan_effort: Literal["default", "max"] = "default"
     allow_host_ops: bool = False
     codegen_level: int = 1
+    emulate: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():

@@ -6,6 +6,7 @@ import itertools
 import mmap
 import os
 import queue
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,12 +68,17 @@ class Frame:
             self.arena[:] = 0xFF
 
 
-class FramePool:
+FrameT = TypeVar("FrameT")
+
+
+class FramePool(Generic[FrameT]):
     """At most `limit` calls at a time have a frame of the pool; a caller beyond that waits. A forked child starts anew.
 
     The pool lends permits, most of them with a frame: a call that finds a better frame gives the permit back as it was, and one
     that leaves its frame elsewhere gives an empty permit back.
     """
+
+    _queue: type[queue.SimpleQueue[Any] | queue.LifoQueue[Any]] = queue.SimpleQueue
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -80,15 +86,21 @@ class FramePool:
 
     def _reset(self) -> None:
         self._generation = team.generation()
-        self._permits: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
+        self._permits = self._queue()
         for _ in range(self._limit):
             self._permits.put(None)
 
-    def take(self) -> Frame | None:
+    def take(self) -> FrameT | None:
         """A permit, until it is given back: an idle frame, or None if the caller is to make one."""
         if self._generation != team.generation():
             self._reset()  # permits that other threads held are lost to this process
         return self._permits.get()
 
-    def give(self, permit: Frame | None) -> None:
+    def give(self, permit: FrameT | None) -> None:
         self._permits.put(permit)
+
+
+class WarmFramePool(FramePool[FrameT]):
+    """A pool that lends the frame that came back last, so that calls that never overlap make one."""
+
+    _queue = queue.LifoQueue

@@ -140,7 +140,7 @@ class Code(HostCode):
         if self.manifest.target != "cpu":
             raise TargetError(f"this is code for '{self.manifest.target}', not for 'cpu'", code="target")
         self.constants = {name: _constant(data) for name, data in self.manifest.constants.items()}
-        self.pool = FramePool(FRAME_LIMIT)
+        self.pool: FramePool[Frame] = FramePool(FRAME_LIMIT)
 
     def thread_limit(self) -> int:
         """Threads that a call may use: the team's, or fewer if the artifact asks for fewer."""

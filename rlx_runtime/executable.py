@@ -42,6 +42,10 @@ def executable_of(artifact: Artifact) -> Executable:
     PackageError if something is damaged, TargetError if this machine cannot run the code; code for a device is loaded when it is
     first needed.
     """
+    if artifact.manifest.get("device") is not None:
+        from rlx_runtime.gpu.executable import DeviceExecutable
+
+        return DeviceExecutable(artifact.manifest, artifact.objects, artifact.stages)
     from rlx_runtime.cpu_executable import CpuExecutable
 
     return CpuExecutable(artifact.manifest, artifact.objects, artifact.stages)

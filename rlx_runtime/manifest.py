@@ -99,6 +99,27 @@ class Packed:
 
 
 @dataclass(frozen=True)
+class DeviceKernel:
+    """A kernel of the device code: threads of a block along x, y, z, bytes of shared memory, arguments ("ptr" or "i64")."""
+
+    name: str
+    block: tuple[int, int, int]
+    shared: int
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Device:
+    """The device code: its dialect, architecture, object, kernels, and whether one of them may report a fault."""
+
+    dialect: str
+    arch: str
+    code: str
+    kernels: tuple[DeviceKernel, ...]
+    faults: bool
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The typed manifest; `raw` is the dict that it was read from."""
 
@@ -121,6 +142,7 @@ class Manifest:
     packed: tuple[Packed, ...]
     packed_bytes: int
     constants: Mapping[str, bytes]
+    device: Device | None
 
 
 def parse_manifest(raw: Mapping[str, Any]) -> Manifest:
@@ -159,6 +181,7 @@ def parse_manifest(raw: Mapping[str, Any]) -> Manifest:
         packed=tuple(root.each("packed", _packed)),
         packed_bytes=root.integer("packed_bytes", 0),
         constants=dict(root.each("constants", _constant)),
+        device=_device(root.child("device")) if root.has("device") else None,
     )
     _check_references(manifest, names)
     return manifest
@@ -315,6 +338,23 @@ def _packed(node: _Node) -> Packed:
         raise _fault(f"{node.place}.dtype", f"unknown dtype '{dtype}'")
     sources = tuple(node.strings("sources"))
     return Packed(node.string("name"), dtype, node.integer("bytes", 0), node.integer("offset", 0), sources)
+
+
+def _device(node: _Node) -> Device:
+    return Device(
+        dialect=node.string("dialect"),
+        arch=node.string("arch"),
+        code=node.string("code"),
+        kernels=tuple(node.each("kernels", _device_kernel)),
+        faults=node.get("faults", bool),
+    )
+
+
+def _device_kernel(node: _Node) -> DeviceKernel:
+    block, arguments = node.get("block", list), tuple(node.strings("arguments"))
+    if len(block) != 3 or not all(type(size) is int and size > 0 for size in block) or not set(arguments) <= {"ptr", "i64"}:
+        raise _fault(node.place, "not a kernel")
+    return DeviceKernel(node.string("name"), (block[0], block[1], block[2]), node.integer("shared", 0), arguments)
 
 
 def _constant(node: _Node) -> tuple[str, bytes]:

@@ -30,6 +30,7 @@ _HELP = {
     "plan_effort": "how long the memory planner may search (default: default)",
     "allow_host_ops": "let ops without a kernel form run their NumPy semantics",
     "codegen_level": "LLVM's code generation level, 1 to 3 (default: 1)",
+    "emulate": "compile the kernels of a GPU for this machine's CPU, where they run as the GPU would run them, slowly",
 }
 
 

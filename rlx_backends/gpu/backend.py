@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from rlx_backends.gpu.target import GpuTarget, gpu_target
-from rlx_runtime.errors import LowerError
+from rlx_runtime.errors import LowerError, TargetError
 
 if TYPE_CHECKING:
+    from xdsl.dialects.builtin import ModuleOp
+
     from rlx_backends.base import FormSchedules
     from rlx_backends.gpu.entry import LaunchWriter
     from rlx_backends.gpu.kernel_builder import GpuKernelBuilder
     from rlx_dialects.lir import FormOp
 
+HOST = "host"
+"""The stage of the host code."""
 _SCHEDULES = {
     "lir.map": "map",
     "lir.reduce": "reduce",
@@ -27,9 +32,20 @@ _SCHEDULES = {
 
 
 class GpuBackend:
-    """One GPU target; `name` is that of its dialect too. A subclass adds `texts`, `text` and `compile`."""
+    """One GPU target; `name` is that of its dialect too.
+
+    A subclass names the stages of its device code in `device_texts`, and has a module `compile` with
+    `device_code(module, target, options) -> (name, contents)`, the object `device.ptx`, `device.hsaco`, …, and
+    `device_text(stage, module, target, options) -> text` for the stages.
+    """
 
     name: str
+    device_texts: tuple[str, ...] = ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What the kernels become, and the host code that launches them."""
+        return (*self.device_texts, HOST)
 
     def target(self, options: Mapping[str, Any]) -> GpuTarget:
         """The architecture that `cpu` names, or the usual one."""
@@ -57,3 +73,40 @@ class GpuBackend:
                 f"target '{self.name}' has no schedule for '{form.name}'", code="no-schedule", location=location_of(form)
             )
         return import_module(f"rlx_backends.gpu.schedules.{module}")  # pyright: ignore[reportReturnType]
+
+    def text(self, stage: str, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> str:
+        """The LLVM IR of the host code, or a stage of the device code."""
+        if stage == HOST:
+            from rlx_backends.gpu.host import host_text
+
+            return host_text(module)
+        return self._compiler().device_text(stage, module, target, options)
+
+    def compile(self, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> Mapping[str, bytes]:
+        """`kernels.o`, the host code, and the device code, with `options["emulate"]` for the launch simulator."""
+        from rlx_backends.gpu.host import host_object
+
+        if options.get("emulate"):
+            from rlx_backends.gpu.simulator import compile_kernels
+
+            name, code = "device.sim.o", compile_kernels(module)
+        else:
+            name, code = self._compiler().device_code(module, target, options)
+        return {"kernels.o": host_object(module, options), name: code}
+
+    def describe_device(self, module: ModuleOp, target: GpuTarget, objects: Mapping[str, bytes]) -> dict[str, Any]:
+        """The manifest's section "device" for what `compile` made."""
+        from rlx_backends.support.manifest import device_section
+
+        code = next(name for name in objects if name.startswith("device."))
+        return device_section(module, self.name, target.name, code)
+
+    def _compiler(self) -> Any:
+        name = f"rlx_backends.{self.name}.compile"
+        if find_spec(name) is None:
+            raise TargetError(
+                f"target '{self.name}' has no device code yet",
+                code="no-code",
+                hint="compile with emulate=True (--emulate) to run the kernels on the host's CPU",
+            )
+        return import_module(name)

@@ -14,6 +14,8 @@ from xdsl.ir import Operation
 from rlx_backends.support.boundary import boundary
 from rlx_backends.support.plan_function import guards
 from rlx_dialects.dims.solve import SolveError, solve_symbols
+from rlx_dialects.gpu import KernelOp
+from rlx_dialects.kernel import PtrType, StatusPointerOp
 from rlx_dialects.lir import (
     BufferType,
     ConstantOp,
@@ -190,6 +192,26 @@ def build_manifest(module: ModuleOp, *, name: str, target: str, compiler: str, r
         "packed_bytes": packed_bytes,
         "constants": [entry for program in found.values() for entry in _constants(program)],
         "reports": reports,
+    }
+
+
+def device_section(module: ModuleOp, dialect: str, arch: str, code: str) -> dict[str, Any]:
+    """How the object `code` is loaded, from the kernels of the module that it was made from."""
+    kernels = [op for op in module.body.block.ops if isinstance(op, KernelOp)]
+    return {
+        "dialect": dialect,
+        "arch": arch,
+        "code": code,
+        "kernels": [
+            {
+                "name": op.sym_name.data,
+                "block": list(op.block),
+                "shared": op.shared_bytes,
+                "arguments": ["ptr" if isinstance(type_, PtrType) else "i64" for type_ in op.function_type.inputs.data],
+            }
+            for op in kernels
+        ],
+        "faults": any(isinstance(op, StatusPointerOp) for op in module.walk()),
     }
 
 

@@ -9,9 +9,9 @@ the memory of the device is used up, "device" when the driver reports any other 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ ALIGNMENT = 64
 """What `alloc` gives starts at a multiple of this, or of more."""
 SIMULATOR_CODE = "device.sim.o"
 """The object of a package that the launch simulator runs."""
+USE_EMULATION = "compile with emulate=True (--emulate) to run the kernels on the host's CPU"
+"""What every error about a missing device advises."""
 EXECUTED, EMULATED = "executed", "emulated"
 
 
@@ -45,6 +47,14 @@ class Driver(Protocol):
 
     def activate(self) -> None:
         """Make the device current for the calling thread. Cheap when it already is."""
+        ...
+
+    def supports(self, arch: str) -> bool:
+        """Whether the device runs code that was compiled for this architecture."""
+        ...
+
+    def explain(self, error: int) -> str:
+        """What a launch that returned `error` complains about."""
         ...
 
     # -- memory
@@ -145,6 +155,12 @@ class SynchronousDriver:
     def activate(self) -> None:
         """Nothing: every thread may use an emulator."""
 
+    def supports(self, arch: str) -> bool:
+        return True
+
+    def explain(self, error: int) -> str:
+        return f"the launch failed with error {error}"
+
     def new_stream(self) -> int:
         self._streams += 1
         return self._streams
@@ -188,29 +204,26 @@ class SynchronousDriver:
 
 _MODULES = {"cuda": "cuda", "rocm": "hip", "metal": "metal"}
 """Dialect -> the module here whose `open_driver()` gives its driver."""
-Opener = Callable[[str], Driver]
 
 
-@cache
 def open_driver(dialect: str, code: str) -> Driver:
-    """The driver for device code (`manifest["device"]`'s dialect and code), one for each in a process.
+    """The driver for device code (`manifest["device"]`'s dialect and code), one for each device in a process.
 
     `device.sim.o` runs on the launch simulator, everything else on a device. TargetError says what is missing.
     """
-    if code == SIMULATOR_CODE:
+    return _open(dialect, code == SIMULATOR_CODE)
+
+
+@cache
+def _open(dialect: str, simulated: bool) -> Driver:
+    if simulated:
         return import_module("rlx_runtime.gpu.simulator").open_driver(dialect)
-    name = _MODULES.get(dialect)
-    if name is None:
-        raise TargetError(f"this runtime has no driver for target '{dialect}'", code="no-driver")
-    try:
-        module = import_module(f"rlx_runtime.gpu.{name}")
-    except ModuleNotFoundError:
-        raise TargetError(
-            f"this runtime has no driver for target '{dialect}' yet", code="no-driver", hint="compile with emulate=True"
-        ) from None
-    return module.open_driver()
+    name = f"rlx_runtime.gpu.{_MODULES.get(dialect)}"
+    if find_spec(name) is None:
+        raise TargetError(f"this runtime has no driver for target '{dialect}'", code="no-driver", hint=USE_EMULATION)
+    return import_module(name).open_driver()
 
 
-def out_of_memory(nbytes: int, driver: Driver) -> RuntimeFault:
+def out_of_memory(nbytes: int, device: str) -> RuntimeFault:
     """The error of `alloc`."""
-    return RuntimeFault(f"{driver.device} has no memory for {nbytes} more bytes", code="device-memory")
+    return RuntimeFault(f"{device} has no memory for {nbytes} more bytes", code="device-memory")

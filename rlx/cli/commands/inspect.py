@@ -86,7 +86,7 @@ def _model_report(model: Model, args: argparse.Namespace, dims: Mapping[str, int
         with progress(args, f"lowering {args.model} for {target_of(args)}"):
             lowered = lower(model, target_of(args), options)
         manifest = lowered.manifest
-        report |= {"target": lowered.target, "cpu": manifest["cpu"], "guards": list(lowered.guards)}
+        report |= {"target": lowered.target, "cpu": manifest.get("cpu"), "guards": list(lowered.guards)}
         report |= {"fingerprint": lowered.fingerprint, "packed_bytes": manifest["packed_bytes"]}
         report |= _costs(manifest, dims)
     return report
