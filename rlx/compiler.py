@@ -162,10 +162,11 @@ class Lowered:
         if "kernel" not in self.modules:
             raise PackageError(f"target '{self.target}' has no code to save", code="no-code", hint="compile for target 'cpu'")
         chosen, module, machine = backend(self.target), self.modules["kernel"], self._machine
-        objects = chosen.compile(module, machine, self.options.to_json())
+        options = self.options.to_json()
+        objects = chosen.compile(module, machine, options)
         manifest = self.manifest
         if isinstance(chosen, GpuBackend):
-            manifest = {**manifest, "device": chosen.describe_device(module, machine, objects)}
+            manifest = {**manifest, "device": chosen.describe_device(module, machine, options)}
         return Artifact(manifest, {"support.o": support_object(), **objects}, self.stages)
 
 

@@ -17,16 +17,17 @@ class CudaBackend(GpuBackend):
     """Target "cuda"."""
 
     name = "cuda"
-    texts = ("llvm", "ptx")
+    device_code = "device.ptx"
+    device_texts = ("llvm", "ptx")
 
-    def text(self, stage: str, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> str:
+    def device_text(self, stage: str, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> str:
         """LLVM IR of the kernels, or the PTX made from it."""
         from rlx_backends.cuda.compile import ptx
         from rlx_backends.cuda.emit import emit
 
         return emit(module, target) if stage == "llvm" else ptx(module, target)
 
-    def compile(self, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> Mapping[str, bytes]:
+    def device_objects(self, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> Mapping[str, bytes]:
         """`device.ptx`."""
         from rlx_backends.cuda.compile import device_objects
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from rlx_backends.gpu.target import GpuTarget, gpu_target
-from rlx_runtime.errors import LowerError, TargetError
+from rlx_runtime.errors import LowerError
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 HOST = "host"
 """The stage of the host code."""
+SIMULATOR = "device.sim.o"
 _SCHEDULES = {
     "lir.map": "map",
     "lir.reduce": "reduce",
@@ -34,13 +34,13 @@ _SCHEDULES = {
 class GpuBackend:
     """One GPU target; `name` is that of its dialect too.
 
-    A subclass names the stages of its device code in `device_texts`, and has a module `compile` with
-    `device_code(module, target, options) -> (name, contents)`, the object `device.ptx`, `device.hsaco`, …, and
-    `device_text(stage, module, target, options) -> text` for the stages.
+    A subclass adds its device code: the object that its driver loads (`device_code`), all objects (`device_objects`), and the
+    texts on the way (`device_texts`, `device_text`).
     """
 
     name: str
-    device_texts: tuple[str, ...] = ()
+    device_code: str
+    device_texts: tuple[str, ...]
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -75,38 +75,37 @@ class GpuBackend:
         return import_module(f"rlx_backends.gpu.schedules.{module}")  # pyright: ignore[reportReturnType]
 
     def text(self, stage: str, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> str:
-        """The LLVM IR of the host code, or a stage of the device code."""
+        """The LLVM IR of the host code, or a text of the device code."""
         if stage == HOST:
             from rlx_backends.gpu.host import host_text
 
             return host_text(module)
-        return self._compiler().device_text(stage, module, target, options)
+        return self.device_text(stage, module, target, options)
 
     def compile(self, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> Mapping[str, bytes]:
-        """`kernels.o`, the host code, and the device code, with `options["emulate"]` for the launch simulator."""
+        """`kernels.o`, the host code, and the device code; with `options["emulate"]` that is for the launch simulator."""
         from rlx_backends.gpu.host import host_object
 
         if options.get("emulate"):
             from rlx_backends.gpu.simulator import compile_kernels
 
-            name, code = "device.sim.o", compile_kernels(module)
+            device: Mapping[str, bytes] = {SIMULATOR: compile_kernels(module)}
         else:
-            name, code = self._compiler().device_code(module, target, options)
-        return {"kernels.o": host_object(module, options), name: code}
+            device = self.device_objects(module, target, options)
+        return {"kernels.o": host_object(module, options), **device}
 
-    def describe_device(self, module: ModuleOp, target: GpuTarget, objects: Mapping[str, bytes]) -> dict[str, Any]:
-        """The manifest's section "device" for what `compile` made."""
+    def describe_device(self, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The manifest's section "device" for what `compile` makes."""
         from rlx_backends.support.manifest import device_section
 
-        code = next(name for name in objects if name.startswith("device."))
-        return device_section(module, self.name, target.name, code)
+        return device_section(module, self.name, target.name, SIMULATOR if options.get("emulate") else self.device_code)
 
-    def _compiler(self) -> Any:
-        name = f"rlx_backends.{self.name}.compile"
-        if find_spec(name) is None:
-            raise TargetError(
-                f"target '{self.name}' has no device code yet",
-                code="no-code",
-                hint="compile with emulate=True (--emulate) to run the kernels on the host's CPU",
-            )
-        return import_module(name)
+    # -- what each target adds
+
+    def device_text(self, stage: str, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> str:
+        """A stage of `device_texts`."""
+        raise NotImplementedError
+
+    def device_objects(self, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> Mapping[str, bytes]:
+        """The device code by name, `device_code` among it. LowerError or TargetError says what cannot be compiled."""
+        raise NotImplementedError

@@ -17,9 +17,10 @@ class MetalBackend(GpuBackend):
     """Target "metal"."""
 
     name = "metal"
-    texts = ("msl",)
+    device_code = "device.msl"
+    device_texts = ("msl",)
 
-    def text(self, stage: str, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> str:
+    def device_text(self, stage: str, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> str:
         """The device code of a kernel module."""
         from rlx_backends.metal.emit import emit
 

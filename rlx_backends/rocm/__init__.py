@@ -17,16 +17,17 @@ class RocmBackend(GpuBackend):
     """Target "rocm"."""
 
     name = "rocm"
-    texts = ("llvm", "amdgcn")
+    device_code = "device.hsaco"
+    device_texts = ("llvm", "amdgcn")
 
-    def text(self, stage: str, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> str:
+    def device_text(self, stage: str, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> str:
         """LLVM IR of the kernels, or the assembly made from it."""
         from rlx_backends.rocm.compile import assembly
         from rlx_backends.rocm.emit import emit
 
         return emit(module, target) if stage == "llvm" else assembly(module, target)
 
-    def compile(self, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> Mapping[str, bytes]:
+    def device_objects(self, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> Mapping[str, bytes]:
         """`device.hsaco` and `device.s`."""
         from rlx_backends.rocm.compile import device_objects
 

@@ -224,6 +224,10 @@ def _open(dialect: str, simulated: bool) -> Driver:
     return import_module(name).open_driver()
 
 
-def out_of_memory(nbytes: int, device: str) -> RuntimeFault:
+class _Named(Protocol):
+    device: str
+
+
+def out_of_memory(nbytes: int, driver: _Named) -> RuntimeFault:
     """The error of `alloc`."""
-    return RuntimeFault(f"{device} has no memory for {nbytes} more bytes", code="device-memory")
+    return RuntimeFault(f"{driver.device} has no memory for {nbytes} more bytes", code="device-memory")

@@ -84,7 +84,7 @@ class SimulatorDriver(SynchronousDriver):
         try:
             raw = np.empty(nbytes + 2 * _GAP + ALIGNMENT, np.uint8)
         except MemoryError:
-            raise out_of_memory(nbytes, self.device) from None
+            raise out_of_memory(nbytes, self) from None
         address = raw.ctypes.data + _GAP
         address += -address % ALIGNMENT
         raw[...] = POISON

@@ -162,7 +162,7 @@ class VendorDriver:
         made = c_void_p()
         error = self._functions["alloc"](byref(made), nbytes)
         if error == _OUT_OF_MEMORY:
-            raise out_of_memory(nbytes, self.device)
+            raise out_of_memory(nbytes, self)
         self._check(error, self.symbols["alloc"])
         return made.value or 0
 

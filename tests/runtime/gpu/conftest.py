@@ -27,7 +27,7 @@ class PretendedDevice(SimulatorDriver):
 
     def alloc(self, nbytes: int) -> int:
         if sum(self.live.values()) + nbytes > self.limit:
-            raise drivers.out_of_memory(nbytes, self.device)
+            raise drivers.out_of_memory(nbytes, self)
         address = super().alloc(nbytes)
         self.live[address] = nbytes
         return address
