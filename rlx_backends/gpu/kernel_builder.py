@@ -13,15 +13,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
+from xdsl.dialects import arith
 from xdsl.dialects.builtin import IntegerType
 from xdsl.ir import Attribute, SSAValue
 
 from rlx_backends.gpu.target import GpuTarget
-from rlx_backends.support.kernel_builder import KernelBuilder
+from rlx_backends.support.kernel_builder import Index, KernelBuilder, total
 from rlx_dialects.dims import DimExpr, DimLike, as_expr, sym
+from rlx_dialects.dims.facts import Facts
 from rlx_dialects.gpu import GpuFacts, GpuOps, KernelOp
 from rlx_dialects.kernel.functions import Function
-from rlx_dialects.kernel.types import INDEX, ptr, ptr_type
+from rlx_dialects.kernel.types import INDEX, byte_size, ptr, ptr_type, shape_of
 from rlx_dialects.lir import BufferType, FormOp, ProgramOp
 from rlx_dialects.rlx import declared_dims
 from rlx_passes.support.locations import location_of
@@ -45,6 +47,19 @@ def runtime_symbols(form: FormOp) -> frozenset[str]:
     return frozenset(dim.symbol.data for dim in declared_dims(parent) if dim.runtime.data)
 
 
+def launch_bound(form: FormOp, facts: Facts, extent: DimLike) -> DimExpr:
+    """An upper bound of an extent of `form` that is known before the call: runtime dims at their largest value."""
+    extent = as_expr(extent)
+    runtime = runtime_symbols(form) & extent.symbols
+    if not runtime:
+        return extent
+    bound = extent.substitute({name: facts.bounds(sym(name))[1] or 0 for name in runtime})
+    high = facts.bounds(extent)[1]
+    if not bound.is_const and high is None:
+        return bound
+    return bound if high is None or not bound.is_const else as_expr(min(high, bound.value))
+
+
 class GpuKernelBuilder(KernelBuilder):
     """Writes the kernel of `form`. `gpu` are the facts of the architecture, `ops` the classes of its dialect."""
 
@@ -65,6 +80,9 @@ class GpuKernelBuilder(KernelBuilder):
         """Blocks along x, y, z, over symbols of the program."""
         self._ids: dict[tuple[str, str], SSAValue] = {}
         self._last_shared: Operation | None = None
+        self.multiples: dict[str, int] = {}
+        """Symbols of loops that are bound to multiples of a number where vectors are loaded and stored."""
+        self._offsets: dict[SSAValue, DimExpr] = {}
         return self.ops.kernel(name, inputs, arch=self.target.name)
 
     def buffer_alignment(self, kind: BufferType) -> int | None:
@@ -78,6 +96,57 @@ class GpuKernelBuilder(KernelBuilder):
 
     def fault_types(self) -> list[Attribute]:
         return [INDEX, ptr(i64)]
+
+    # -- alignment
+
+    def at(self, expr: DimLike) -> SSAValue:
+        value = super().at(expr)
+        self._offsets[value] = as_expr(expr)
+        return value
+
+    def load(
+        self,
+        pointer: SSAValue,
+        index: Index,
+        shape: Sequence[int] = (),
+        *,
+        stride: Index | None = None,
+        mask: SSAValue | None = None,
+        fill: SSAValue | None = None,
+        nontemporal: bool = False,
+    ) -> SSAValue:
+        if stride is None:
+            pointer, index = self._aligned(pointer, index, shape)
+        return super().load(pointer, index, shape, stride=stride, mask=mask, fill=fill, nontemporal=nontemporal)
+
+    def store(
+        self,
+        value: SSAValue,
+        pointer: SSAValue,
+        index: Index,
+        *,
+        stride: Index | None = None,
+        mask: SSAValue | None = None,
+        nontemporal: bool = False,
+    ) -> None:
+        if stride is None:
+            pointer, index = self._aligned(pointer, index, shape_of(value.type))
+        super().store(value, pointer, index, stride=stride, mask=mask, nontemporal=nontemporal)
+
+    def _aligned(self, pointer: SSAValue, index: Index, shape: Sequence[int]) -> tuple[SSAValue, Index]:
+        """The place of a vector as a pointer that promises what is known of its alignment: a whole access where it is enough.
+        The promise counts where divisors of dims decide, which the index itself does not show.
+        """
+        expr = self._offsets.get(index) if isinstance(index, SSAValue) else None
+        if len(shape) != 1 or expr is None or expr.is_const:
+            return pointer, index
+        kind = ptr_type(pointer)
+        size = byte_size(kind.element_type)
+        wanted = min(size * (shape[0] & -shape[0]), kind.align.data, self.gpu.vector_bytes)
+        scaled = {name: sym(name) * by for name, by in self.multiples.items() if name in expr.symbols and by > 1}
+        if wanted <= size or self.facts.divisor(expr.substitute(scaled)) * size % wanted:
+            return pointer, index
+        return self.offset(pointer, index, wanted), 0
 
     # -- the grid
 
@@ -93,15 +162,7 @@ class GpuKernelBuilder(KernelBuilder):
 
     def grid_extent(self, extent: DimLike) -> DimExpr:
         """An upper bound of an extent that is known at the launch: runtime dims at their largest value."""
-        extent = as_expr(extent)
-        runtime = runtime_symbols(self.form) & extent.symbols
-        if not runtime:
-            return extent
-        bound = extent.substitute({name: self.facts.bounds(sym(name))[1] or 0 for name in runtime})
-        high = self.facts.bounds(extent)[1]
-        if not bound.is_const and high is None:
-            return bound
-        return bound if high is None or not bound.is_const else as_expr(min(high, bound.value))
+        return launch_bound(self.form, self.facts, extent)
 
     # -- ids, made once at the start
 
@@ -133,8 +194,9 @@ class GpuKernelBuilder(KernelBuilder):
         """The number of this thread's subgroup in the block."""
         return self._id("subgroup_id")
 
-    def bind_point(self, dims: Sequence[tuple[str, DimExpr]], place: SSAValue) -> None:
+    def bind_point(self, dims: Sequence[tuple[str, DimExpr]], place: Index) -> None:
         """Bind each dim to its part of a place in the row-major space of `dims`; the place lies inside it."""
+        narrow = (self.facts.bounds(total(extent for _, extent in dims))[1] or 2**31) < 2**31
         rest = place
         for position in range(len(dims) - 1, -1, -1):
             name, extent = dims[position]
@@ -143,9 +205,23 @@ class GpuKernelBuilder(KernelBuilder):
             elif all(outer == 1 for _, outer in dims[:position]):
                 self.bind(name, rest)
             else:
-                values = {"p": rest, **{symbol: self.env[symbol] for symbol in extent.symbols}}
-                self.bind(name, self.apply(sym("p") % extent, values))
-                rest = self.apply(sym("p") // extent, values)
+                rest, part = self._divided(rest, extent, narrow)
+                self.bind(name, part)
+
+    def _divided(self, value: Index, extent: DimExpr, narrow: bool) -> tuple[Index, Index]:
+        """Quotient and remainder; 64-bit division is slow, so 32 bits are used where they are enough."""
+        values = {"p": value, **{symbol: self.env[symbol] for symbol in extent.symbols}}
+        if not narrow or self.known(value) is not None or (extent.is_const and extent.value & (extent.value - 1) == 0):
+            return self.apply(sym("p") // extent, values), self.apply(sym("p") % extent, values)
+        by = self.constant(extent.value, i32) if extent.is_const else self.narrow(self.at(extent))
+        part = self.narrow(self.index(value))
+        both = [self.value(op(part, by)) for op in (arith.DivUIOp, arith.RemUIOp)]
+        return self.cast("extui", both[0], INDEX), self.cast("extui", both[1], INDEX)
+
+    def narrow(self, value: SSAValue) -> SSAValue:
+        """An index that fits, as i32."""
+        known = self.known(value)
+        return self.cast("trunci", value, i32) if known is None else self.constant(known, i32)
 
     # -- what threads share
 

@@ -12,7 +12,7 @@ from xdsl.dialects.builtin import IndexType, IntegerAttr, StringAttr
 from xdsl.ir import Attribute, Block, SSAValue
 
 from rlx_backends.support.kernel_builder import total
-from rlx_dialects.dims import DimExpr, sym
+from rlx_dialects.dims import DimExpr, const, sym
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.kernel.types import byte_size, is_element
 from rlx_dialects.lir import BufferType, EachOp, FoldOp, FormOp, IndexOp, ReadOp, ScheduleAttr
@@ -145,6 +145,20 @@ class Space:
             for result in op.results:
                 found[result] = used
         return found
+
+
+class Clashes:
+    """Whether a result and an operand of a reduce may share memory, as the planner decides it: the same place at every point."""
+
+    def __init__(self, space: Space):
+        self.space = space
+        self.iteration = set(space.extents)
+        self.single = {name: const(0) for name, extent in space.extents.items() if space.facts.prove_eq(extent, 1) is True}
+
+    def __call__(self, result: int, operand: int) -> bool:
+        places = [self.space.offsets[operand], self.space.offsets[len(self.space.form.ins) + result]]
+        a, b = (self.space.facts.simplify(place.substitute(self.single)) if place is not None else const(0) for place in places)
+        return self.iteration.isdisjoint((a - b).symbols)
 
 
 def _unknown(position: int) -> DimExpr:

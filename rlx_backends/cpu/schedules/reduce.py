@@ -22,7 +22,7 @@ from rlx_backends.cpu.schedules.reduce_rows import RowKernel
 from rlx_backends.support.kernel_builder import KernelBuilder
 from rlx_backends.support.row_stages import RowStages, element_type, is_row
 from rlx_backends.support.sites import Site
-from rlx_backends.support.spaces import Dim, Space, int_param, lanes_for, rows_of, text_param, widest
+from rlx_backends.support.spaces import Clashes, Dim, Space, int_param, lanes_for, rows_of, text_param, widest
 from rlx_dialects.dims import DimExpr, const
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.lir import FormOp, IterAttr, ReduceOp, ScheduleAttr
@@ -99,20 +99,6 @@ def _cost(space: Space, dim: Dim, lanes: int, stages: RowStages, *, inside: bool
         cost += count * (1.5 * lanes if step is None else 0.25 if step == 0 else 1 if step == 1 else lanes)
     across = ACROSS * sum(map(len, stages.folds)) if inside else 0.0
     return (cost * -(-size // lanes) + across) / size
-
-
-class Clashes:
-    """Whether a result and an operand of a reduce may share memory, as the planner decides it: the same place at every point."""
-
-    def __init__(self, space: Space):
-        self.space = space
-        self.iteration = set(space.extents)
-        self.single = {name: const(0) for name, extent in space.extents.items() if space.facts.prove_eq(extent, 1) is True}
-
-    def __call__(self, result: int, operand: int) -> bool:
-        places = [self.space.offsets[operand], self.space.offsets[len(self.space.form.ins) + result]]
-        a, b = (self.space.facts.simplify(place.substitute(self.single)) if place is not None else const(0) for place in places)
-        return self.iteration.isdisjoint((a - b).symbols)
 
 
 def packs(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> Sequence[Pack]:

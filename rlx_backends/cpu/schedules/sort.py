@@ -10,19 +10,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import IntegerAttr, f32, i64
-from xdsl.ir import Attribute, SSAValue
+from xdsl.dialects.builtin import IntegerAttr, i64
+from xdsl.ir import SSAValue
 
 from rlx_backends.base import Scratch
 from rlx_backends.support.kernel_builder import KernelBuilder
-from rlx_backends.support.regions import Region, Values, as_index
+from rlx_backends.support.regions import as_index
 from rlx_backends.support.sites import Site, both, load, store
+from rlx_backends.support.sort_keys import SortKeys, key_type, sort_extent
 from rlx_backends.support.spaces import TYPICAL_EXTENT, int_param
-from rlx_dialects.dims import DimExpr, const
+from rlx_dialects.dims import const
 from rlx_dialects.dims.facts import Facts
-from rlx_dialects.kernel.types import byte_size, is_float
-from rlx_dialects.lir import BufferType, FormOp, ScheduleAttr, SortOp
-from rlx_dialects.rlx import dtypes
+from rlx_dialects.lir import FormOp, ScheduleAttr, SortOp
 
 SELECTED = 64
 """The largest limit for which insertion beats sorting everything."""
@@ -31,7 +30,7 @@ SELECTED = 64
 def choose(form: FormOp, target: Any, facts: Facts) -> ScheduleAttr:
     """`select` if a few of many are kept."""
     assert isinstance(form, SortOp)
-    limit, extent = _single(form, "limit"), _single(form, "reduce")
+    limit, extent = sort_extent(form, "limit"), sort_extent(form, "reduce")
     if limit.is_const and 0 < limit.value <= SELECTED:
         high = facts.bounds(extent)[1]
         if 4 * limit.value <= (TYPICAL_EXTENT if high is None else high):
@@ -41,20 +40,8 @@ def choose(form: FormOp, target: Any, facts: Facts) -> ScheduleAttr:
 
 def scratch(form: SortOp, schedule: ScheduleAttr) -> Sequence[Scratch]:
     """Keys and positions: of those selected, or of a row twice."""
-    elements = const(int_param(schedule, "limit")) if schedule.kind.data == "select" else _single(form, "reduce") * 2
-    return [Scratch(elements, _key_type(form)), Scratch(elements, i64)]
-
-
-def _single(form: SortOp, group: str) -> DimExpr:
-    return form.group(group)[0].dim
-
-
-def _key_type(form: SortOp) -> Attribute:
-    """Narrow floats are compared as f32; a comparator takes the elements as they are."""
-    kind = form.ins[0].type
-    assert isinstance(kind, BufferType)
-    narrow = is_float(kind.scalar_type) and byte_size(kind.scalar_type) < 4
-    return f32 if narrow and form.order.data != "opaque" else kind.scalar_type
+    elements = const(int_param(schedule, "limit")) if schedule.kind.data == "select" else sort_extent(form, "reduce") * 2
+    return [Scratch(elements, key_type(form)), Scratch(elements, i64)]
 
 
 def lower(kernel: KernelBuilder, form: FormOp, schedule: ScheduleAttr) -> None:
@@ -62,7 +49,7 @@ def lower(kernel: KernelBuilder, form: FormOp, schedule: ScheduleAttr) -> None:
     assert isinstance(form, SortOp)
     b = kernel
     rows = [(it.symbol.data, it.dim) for it in form.group("parallel")]
-    extent = b.at(_single(form, "reduce"))
+    extent = b.at(sort_extent(form, "reduce"))
     count = b.index(1)
     for _, dim in rows:
         count = b.mul(count, b.at(dim))
@@ -83,33 +70,8 @@ class _Row:
         self.extent = extent
         self.keys, self.places = b.scratch
         self.axis = form.group("reduce")[0].symbol.data
-        kind = form.ins[0].type
-        assert isinstance(kind, BufferType)
-        element = kind.element_type
-        self.is_float = is_float(element)
-        self.is_unsigned = dtypes.is_unsigned_int(element) or element == dtypes.BOOL  # as a signed number true is -1
-        self.key_type = _key_type(form)
-
-    # -- keys
-
-    def key(self) -> SSAValue:
-        """The key at the current place of the row."""
-        b = self.b
-        value = load(b, b.ins[0], Site())
-        return value if value.type == self.key_type else b.cast("extf", value, self.key_type)
-
-    def stands_before(self, first: SSAValue, second: SSAValue) -> SSAValue:
-        """Whether `first` must stand before `second`; equal keys stay as they are, and NaN is last in either direction."""
-        b, order = self.b, self.form.order.data
-        if order == "opaque":
-            block = self.form.comparator.block
-            args: Values = dict(zip(block.args, (first, second), strict=True))
-            return Region(b, block).run(args, Site())[0]
-        less = "lt" if order == "ascending" else "gt"
-        if self.is_float:
-            ahead, number = b.cmp("u" + less, first, second), b.cmp("ord", first, first)
-            return b.value(arith.AndIOp(ahead, number))
-        return b.cmp(("u" if self.is_unsigned else "s") + less, first, second)
+        keys = SortKeys(b, form)
+        self.key, self.stands_before = keys.here, keys.stands_before
 
     def _load(self, at: SSAValue) -> SSAValue:
         return self.b.load(self.keys, at)

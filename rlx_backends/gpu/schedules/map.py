@@ -1,48 +1,119 @@
 """Schedules of `lir.map` on GPUs.
 
-`vector`: a thread computes `lanes` neighbouring points along one dim, chosen so that results are written contiguously and
-most operands read so; neighbouring threads have neighbouring vectors. Blocks cover rows × vectors.
+* `vector`: a thread computes `lanes` neighbouring points along dim `dim`, chosen so that results are written contiguously and
+  most operands read so; neighbouring threads have neighbouring vectors.
+* `tile`: for operands that lie transposed: a block computes a square of points of dims `dim` and `across`. What is contiguous
+  along `across` is read along it into shared memory and taken from there along `dim`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from xdsl.dialects.builtin import IntegerAttr, StringAttr, i64
 from xdsl.ir import SSAValue
 
 from rlx_backends.base import Pack, Scratch
-from rlx_backends.gpu.kernel_builder import GpuKernelBuilder
-from rlx_backends.support.regions import Region, block_args
-from rlx_backends.support.sites import Site, load, store
-from rlx_backends.support.spaces import Dim, Space, int_param, lanes_for, rows_of, text_param, widest
+from rlx_backends.gpu.kernel_builder import GpuKernelBuilder, runtime_symbols
+from rlx_backends.support.regions import Region, Values, block_args
+from rlx_backends.support.sites import Site, both, load, store
+from rlx_backends.support.spaces import Dim, Space, int_param, rows_of, text_param
 from rlx_dialects.dims import DimExpr, const, sym
 from rlx_dialects.dims.facts import Facts
-from rlx_dialects.lir import FormOp, MapOp, ScheduleAttr
+from rlx_dialects.kernel.types import byte_size
+from rlx_dialects.lir import BufferType, FormOp, MapOp, ScheduleAttr
+from rlx_dialects.rlx import ConstraintAttr
+from rlx_passes.support.locations import location_of
+from rlx_runtime.errors import LowerError
 
 THREADS = 256
+TILE, ROWS = 32, 8
+"""Points of a tile along each dim; threads along `across`, or rows that are in flight at once."""
 
 
 def choose(form: FormOp, target: Any, facts: Facts) -> Sequence[ScheduleAttr]:
-    """One schedule: the dim of least cost along the threads, as many lanes as one access takes where rows allow it."""
+    """The dim of least cost along the threads, with as many lanes as one access takes: on condition that rows hold whole
+    vectors where that is not certain.
+    """
     space = Space(form, facts)
-    dims = space.collapse([it.symbol.data for it in form.group("parallel")])
+    dims = parallel_dims(space)
     if not dims:
-        return [ScheduleAttr.get("vector", {"dim": StringAttr(""), "lanes": IntegerAttr(1, i64)})]
-    best = min(reversed(dims), key=lambda dim: _jumps(space, dim))
-    lanes = lanes_for(best.extent, max(1, target.facts.vector_bytes // widest(form)), space.facts)
-    while lanes > 1 and space.facts.divisor(best.extent) % lanes:
-        lanes //= 2  # a vector that would be cut short at the end of a row is no vector
-    return [ScheduleAttr.get("vector", {"dim": StringAttr(best.name), "lanes": IntegerAttr(lanes, i64)})]
+        return [_vector("", 1)]
+    best = min(reversed(dims), key=lambda dim: jumps(space, dim))
+    across = _transposed_along(space, dims, best)
+    if across is not None:
+        return [ScheduleAttr.get("tile", {"dim": StringAttr(best.name), "across": StringAttr(across.name)})]
+    lanes = _lanes(space, best, target.facts.vector_bytes)
+    high = space.facts.bounds(rows_of(dims))[1]
+    while lanes > 1 and high is not None and high // lanes < target.facts.multiprocessors * THREADS:
+        lanes //= 2  # rather one more thread than one more element
+    rest = space.facts.divisor(best.extent)
+    if len(dims) == 1 or rest % lanes == 0:
+        return [_vector(best.name, lanes)]
+    fallback = lanes
+    while rest % fallback:
+        fallback //= 2  # a vector across the end of a row would not lie in one piece
+    if best.extent.is_const or best.extent.symbols & runtime_symbols(form):
+        return [_vector(best.name, fallback)]
+    fits = ConstraintAttr.get(best.extent % lanes, "==", const(0))
+    return [_vector(best.name, lanes, fits), _vector(best.name, fallback)]
 
 
-def _jumps(space: Space, dim: Dim) -> float:
+def _vector(dim: str, lanes: int, condition: ConstraintAttr | None = None) -> ScheduleAttr:
+    return ScheduleAttr.get("vector", {"dim": StringAttr(dim), "lanes": IntegerAttr(lanes, i64)}, condition)
+
+
+def parallel_dims(space: Space) -> list[Dim]:
+    """The dims of the form, joined where they lie in memory as one."""
+    return space.collapse([it.symbol.data for it in space.form.group("parallel")])
+
+
+def _steps(space: Space, dim: Dim) -> list[tuple[int, DimExpr | None]]:
+    """(operand, step along a dim) of everything that has one."""
+    return [(i, space.step(i, dim.name)) for i, offset in enumerate(space.offsets) if offset is not None]
+
+
+def jumps(space: Space, dim: Dim) -> float:
     """How many accesses do not move by one element or none along a dim; results count more."""
     reads = len(space.form.ins)
-    steps = [(i, space.step(i, dim.name)) for i, offset in enumerate(space.offsets) if offset is not None]
-    steps += [(0, step) for step in space.read_steps(dim.name)]
+    steps = _steps(space, dim) + [(0, step) for step in space.read_steps(dim.name)]
     return sum((1.5 if operand >= reads else 1.0) for operand, step in steps if step is None or step not in (0, 1))
+
+
+def _lanes(space: Space, dim: Dim, vector_bytes: int) -> int:
+    """Elements of one access of the widest buffer that is contiguous along the dim."""
+    sizes = [byte_size(_kind(space, operand).scalar_type) for operand, step in _steps(space, dim) if step == 1]
+    return max(1, vector_bytes // max(sizes)) if sizes else 1
+
+
+def _kind(space: Space, operand: int) -> BufferType:
+    kind = space.operands[operand][0].type
+    assert isinstance(kind, BufferType)
+    return kind
+
+
+def _transposed_along(space: Space, dims: Sequence[Dim], best: Dim) -> Dim | None:
+    """The dim along which operands are contiguous that jump along `best`, if a tile of both is worth it."""
+    if space.size(best.extent) < TILE // 2 or any(
+        step is None or step not in (0, 1) for operand, step in _steps(space, best) if operand >= len(space.form.ins)
+    ):
+        return None
+    others = [dim for dim in dims if dim is not best and space.size(dim.extent) >= TILE // 2]
+    return next((dim for dim in others if _transposed(space, best.name, dim.name)), None)
+
+
+def _transposed(space: Space, name: str, across: str) -> list[int]:
+    """The operands that jump along `name` and are contiguous along `across`."""
+    found: list[int] = []
+    for operand in range(len(space.form.ins)):
+        if space.offsets[operand] is None or space.operands[operand][1].is_guarded:
+            continue
+        step = space.step(operand, name)
+        if step is not None and step not in (0, 1) and space.step(operand, across) == 1:
+            found.append(operand)
+    return found
 
 
 def packs(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> Sequence[Pack]:
@@ -56,43 +127,148 @@ def scratch(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> 
 
 
 def lower(kernel: GpuKernelBuilder, form: FormOp, schedule: ScheduleAttr) -> None:
-    """One vector for each thread."""
+    """One vector for each thread, or one tile for each block."""
     assert isinstance(form, MapOp)
-    b = kernel
-    space = Space(form, b.facts)
-    dims = space.collapse([it.symbol.data for it in form.group("parallel")])
-    name, lanes = text_param(schedule, "dim"), int_param(schedule, "lanes")
-    along = next((dim for dim in dims if dim.name == name), None)
-    point: dict[str, DimExpr] = {it.symbol.data: const(0) for it in form.group("parallel")}
-    for dim in dims:
-        del point[dim.name]
-    # The dim along the threads is the innermost of the points, counted in vectors.
+    space = Space(form, kernel.facts)
+    dims = {dim.name: dim for dim in parallel_dims(space)}
+    point: dict[str, DimExpr] = {it.symbol.data: const(0) for it in form.group("parallel") if it.symbol.data not in dims}
+    name, across = text_param(schedule, "dim"), text_param(schedule, "across")
+    wanted = {n for n in (name, across) if n} - set(dims)
+    if wanted or schedule.kind.data not in ("vector", "tile") or (schedule.kind.data == "tile" and name in ("", across)):
+        raise LowerError(
+            f"no schedule {schedule} of a map over ({', '.join(dims)})", code="bad-schedule", location=location_of(form)
+        )
+    if schedule.kind.data == "tile":
+        others = [dim for dim in dims.values() if dim.name not in (name, across)]
+        _Tile(kernel, form, space, dims[name], dims[across], point).lower(others)
+    else:
+        _lower_vector(kernel, form, list(dims.values()), dims.get(name), int_param(schedule, "lanes"), point)
+
+
+class _Body:
+    """The map's region at a site."""
+
+    def __init__(self, b: GpuKernelBuilder, form: MapOp):
+        self.b = b
+        self.block = form.body.block
+        self.whole, self.elements = block_args(self.block.args, b.ins)
+
+    def emit(self, site: Site, known: Values | None = None) -> None:
+        """`known` are operands that are there already."""
+        args = dict(known or {})
+        args |= {arg: load(self.b, operand, site) for arg, operand in self.elements.items() if arg not in args}
+        values: list[SSAValue] = Region(self.b, self.block, self.whole).run(args, site)
+        for operand, value in zip(self.b.outs, values, strict=True):
+            store(self.b, operand, value, site)
+
+
+def _lower_vector(
+    b: GpuKernelBuilder, form: MapOp, dims: Sequence[Dim], along: Dim | None, lanes: int, point: dict[str, DimExpr]
+) -> None:
+    """The last vector of a row that is the whole space may be cut short; rows of a larger space hold whole vectors."""
+    body = _Body(b, form)
     loops = [(dim.name, dim.extent) for dim in dims if dim is not along]
+    vectors = const(1)
     if along is not None:
-        step = b.fresh("vector")
+        vector = b.fresh("vector") if lanes > 1 else along.name
         vectors = (along.extent + (lanes - 1)) // lanes
-        b.declare({step: vectors})
-        loops.append((step, vectors))
-        point[along.name] = sym(step) * lanes
-    count = rows_of(dim for dim in dims if dim is not along) * (loops[-1][1] if along is not None else 1)
+        b.declare({vector: vectors} if lanes > 1 else {})
+        loops.append((vector, vectors))
+    count = rows_of(dim for dim in dims if dim is not along) * vectors
     b.launch([(b.grid_extent(count) + (THREADS - 1)) // THREADS], [THREADS])
-    first = b.add(b.mul(b.block_at(), THREADS), b.thread())
+    place = b.add(b.mul(b.block_at(), THREADS), b.thread())
 
     def points() -> None:
-        b.for_points(loops, first, b.add(first, 1), lambda: _emit(b, form, point, name if lanes > 1 else "", lanes))
+        b.bind_point(loops, place)
+        if along is None or lanes == 1:
+            body.emit(Site(point))
+            return
+        name = along.name
+        b.multiples[name] = lanes
+        b.bind(name, b.mul(b.at(sym(loops[-1][0])), lanes))
+        if len(dims) > 1 or b.facts.divisor(along.extent) % lanes == 0:
+            body.emit(Site(point, ((name, lanes),), (None,)))
+            return
+        start, end = b.at(sym(name)), b.at(along.extent)
 
-    b.when(b.test("slt", first, b.at(count)), points)
+        def tail() -> None:
+            b.for_dim(name, start, end, 1, lambda: body.emit(Site(point)))
+
+        whole = b.test("sle", b.add(start, lanes), end)
+        b.when(whole, lambda: body.emit(Site(point, ((name, lanes),), (None,))), tail)
+
+    b.when(b.test("slt", place, b.at(count)), points)
 
 
-def _emit(b: GpuKernelBuilder, form: MapOp, point: dict[str, DimExpr], name: str, lanes: int) -> None:
-    """The region at this thread's vector."""
-    if name:
-        place = point.pop(name)
-        b.declare({name: form.extents[name]})
-        b.bind(name, b.at(place))
-    site = Site(point, ((name, lanes),), (None,)) if name else Site(point)
-    whole, elements = block_args(form.body.block.args, b.ins)
-    region = Region(b, form.body.block, whole)
-    values: list[SSAValue] = region.run({arg: load(b, operand, site) for arg, operand in elements.items()}, site)
-    for operand, value in zip(b.outs, values, strict=True):
-        store(b, operand, value, site)
+@dataclass
+class _Tile:
+    """A tile of TILE × TILE points for each block of TILE × ROWS threads."""
+
+    b: GpuKernelBuilder
+    form: MapOp
+    space: Space
+    along: Dim
+    across: Dim
+    point: dict[str, DimExpr]
+
+    def lower(self, others: Sequence[Dim]) -> None:
+        b = self.b
+        squares = {dim: (dim.extent + (TILE - 1)) // TILE for dim in (self.across, self.along)}
+        loops = [(dim.name, dim.extent) for dim in others]
+        starts = {dim: b.fresh("square") for dim in squares}
+        b.declare({starts[dim]: extent for dim, extent in squares.items()})
+        loops += [(starts[dim], extent) for dim, extent in squares.items()]
+        count = const(1)
+        for _, extent in loops:
+            count = count * extent
+        bound = b.grid_extent(count)
+        b.launch([bound], [TILE, ROWS])
+
+        def square() -> None:
+            b.bind_point(loops, b.block_at())
+            self._square({dim: b.mul(b.at(sym(name)), TILE) for dim, name in starts.items()})
+
+        if bound == count:
+            square()
+        else:
+            b.when(b.test("slt", b.block_at(), b.at(count)), square)
+
+    def _square(self, starts: dict[Dim, SSAValue]) -> None:
+        b = self.b
+        body = _Body(b, self.form)
+        numbers = _transposed(self.space, self.along.name, self.across.name)
+        tiled = {arg: operand for arg, operand in body.elements.items() if operand.number in numbers}
+        places: dict[SSAValue, SSAValue] = {}
+        for arg, operand in tiled.items():
+            places[arg] = b.shared(TILE * (TILE + 1), operand.kind.scalar_type)  # a column more: no two rows in one bank
+        column = b.thread()
+
+        def each(fast: Dim, slow: Dim, visit: Any) -> None:
+            """Points of the square with the threads along `fast`: `visit(row of the square, site)`."""
+            for start in range(0, TILE, ROWS):
+                row = b.add(b.thread("y"), start)
+                names = {dim: b.fresh(dim.name) for dim in (fast, slow)}
+                b.declare({names[dim]: dim.extent for dim in names})
+                inside: SSAValue | None = None
+                for dim, place in ((fast, column), (slow, row)):
+                    at = b.add(starts[dim], place)
+                    b.bind(names[dim], at)
+                    if b.facts.divisor(dim.extent) % TILE:
+                        inside = both(b, inside, b.test("slt", at, b.at(dim.extent)))
+                site = Site({**self.point, **{dim.name: sym(name) for dim, name in names.items()}})
+                if inside is None:
+                    visit(row, site)
+                else:
+                    b.when(inside, lambda row=row, site=site: visit(row, site))
+
+        def fetch(row: SSAValue, site: Site) -> None:
+            for arg, operand in tiled.items():
+                b.store(load(b, operand, site), places[arg], b.add(b.mul(row, TILE + 1), column))
+
+        def compute(row: SSAValue, site: Site) -> None:
+            at = b.add(b.mul(column, TILE + 1), row)
+            body.emit(site, {arg: b.load(place, at) for arg, place in places.items()})
+
+        each(self.across, self.along, fetch)
+        b.barrier()
+        each(self.along, self.across, compute)
