@@ -36,15 +36,19 @@ from rlx_runtime.errors import LowerError
 BLOCK = 128
 """Threads of a block of several rows."""
 COLUMNS = 32
-"""Columns of a block whose columns have teams."""
+"""Columns of a block whose columns have teams, or a quarter: as many as fill a sector."""
+SHARED_BYTES = 32768
+"""Shared memory that a block may take to combine."""
 REGISTERS = 96
 """32-bit registers that the values of a row may take."""
 STEPS = 32
 """Vectors of a row that a thread keeps at most; code grows with them."""
 SECTOR = 32
 """Bytes that memory moves at least."""
-RESIDENT_THREADS = 1024
+RESIDENT_THREADS = 1536
 """Threads of a multiprocessor that hide each other's latency."""
+LATENCY, LOOP, ISSUE, SHUFFLE, BARRIER = 600e-9, 200e-9, 10e-9, 15e-9, 80e-9
+"""Seconds: a load; a step of a loop that loads; a further load in flight; a step of combining; a barrier with its stores."""
 
 
 def choose(form: FormOp, target: Any, facts: Facts) -> Sequence[ScheduleAttr]:
@@ -57,7 +61,7 @@ def choose(form: FormOp, target: Any, facts: Facts) -> Sequence[ScheduleAttr]:
 
 
 class _Choice:
-    """Costs in the time of one access of a thread with all others at work."""
+    """Estimates of time."""
 
     def __init__(self, form: ReduceOp, target: Any, facts: Facts):
         self.form = form
@@ -126,15 +130,20 @@ class _Choice:
         results = [len(self.form.ins) + i for i, value in enumerate(self.stages.results) if is_row(value)]
         return times | dict.fromkeys(results, 1)
 
-    def _accesses(self, name: str, contiguous: int, again: bool) -> float:
-        """What one vector of the row costs; `contiguous` bytes are touched at once along dim `name`."""
-        times = self._operands()
-        steps = [(self.space.step(operand, name), count if again else min(count, 1)) for operand, count in times.items()]
-        cost = 0.5
-        for step, count in (*steps, *((step, 1) for step in self.space.read_steps(name))):
-            waste = max(1.0, SECTOR / contiguous)
-            cost += count * (2.0 if step is None else 0.2 if step == 0 else waste if step == 1 else SECTOR / 4)
-        return cost
+    def _traffic(self, name: str, run: int, again: bool) -> float:
+        """Bytes that memory moves for each point; `run` elements are touched at once along dim `name`. Reading `again` in every
+        pass mostly finds caches.
+        """
+        moved = 0.0
+        for operand, times in self._operands().items():
+            size = byte_size(self._kind(operand))
+            step = self.space.step(operand, name)
+            if step is not None and step == 0:
+                continue
+            apart = SECTOR / size if step is None or not step.is_const else min(SECTOR / size, abs(step.value))
+            waste = max(1.0, SECTOR / (run * size)) if step is not None and step == 1 else apart
+            moved += size * waste * (1.0 + (0.3 * (times - 1) if again else 0.0))
+        return moved + sum(SECTOR / 4 for step in self.space.read_steps(name) if step is None or step not in (0, 1))
 
     # -- candidates
 
@@ -148,14 +157,15 @@ class _Choice:
         carried = max(RowStages(self.form, Clashes(self.space)).carried(), 1)
         return steps if steps <= STEPS and steps * lanes * carried <= REGISTERS else 0
 
-    def _time(self, access: float, vectors: int, team: int, steps: int, threads: int, barrier: bool) -> float:
-        """A thread's accesses, one after the other in a loop, then what combining costs; as often as threads must wait."""
+    def _time(self, traffic: float, vectors: int, team: int, steps: int, threads: int, barriers: int) -> float:
+        """Seconds: what a thread waits for, as often as threads must wait for their turn, and what memory takes."""
         each = -(-vectors // team)
-        time = access * each if steps else (access + 1.0) * each * max(1, self.stages.passes)
-        folds = len(self.kinds)
+        passes = max(1, self.stages.passes)
+        wait = LATENCY + each * ISSUE if steps else each * passes * LOOP
         if team > 1:
-            time += folds * log2(team) * 0.5 + (6.0 * self.stages.passes if barrier else 0.0)
-        return (time + 4.0) * max(1.0, threads / (self.gpu.multiprocessors * RESIDENT_THREADS))
+            wait += len(self.kinds) * log2(team) * SHUFFLE + barriers * passes * BARRIER
+        turns = max(1.0, threads / (self.gpu.multiprocessors * RESIDENT_THREADS))
+        return wait * turns + traffic * self.rows * self._typical() / self.gpu.bandwidth
 
     def _static(self, lanes: int = 1) -> int | None:
         count = rows_of(self.axes)
@@ -178,14 +188,13 @@ class _Choice:
     def _rows(self, last: Dim, lanes: int) -> list[tuple[float, ScheduleAttr]]:
         found: list[tuple[float, ScheduleAttr]] = []
         vectors, static = max(1, self._typical() // lanes), self._static(lanes)
-        size = min(byte_size(self._kind(operand)) for operand in self._operands()) if self._operands() else 4
         for team in self._teams(vectors, self.gpu.max_threads):
             if shared_bytes(team, 0, self.kinds, self.gpu.subgroup) > self.gpu.shared_default:
                 continue
             steps = self._steps(static, team, lanes)
-            run = size * lanes * team if vectors > team else SECTOR
-            access = self._accesses(last.name, run, again=not steps)
-            time = self._time(access, vectors, team, steps, self.rows * team, team > self.gpu.subgroup)
+            run = lanes * team if vectors > team else SECTOR
+            traffic = self._traffic(last.name, run, again=not steps)
+            time = self._time(traffic, vectors, team, steps, self.rows * team, barriers=int(team > self.gpu.subgroup))
             rows = 1 if team > self.gpu.subgroup else max(1, BLOCK // team)
             found.append((time, schedule("rows", last.name, team=team, rows=rows, lanes=lanes, steps=steps)))
         return found
@@ -199,16 +208,16 @@ class _Choice:
         found: list[tuple[float, ScheduleAttr]] = []
         points, static = self._typical(), self._static()
         name = "" if dim is None else dim.name
-        access = {again: self._accesses(name, SECTOR, again) for again in (True, False)}
-        for team in self._teams(points, self.gpu.max_threads // COLUMNS):
-            if team > 1 and (
-                not self.axes
-                or shared_bytes(team, COLUMNS * lanes, self.kinds, self.gpu.subgroup) > min(self.gpu.shared_default, 32768)
-            ):
-                continue
-            steps = self._steps(static, team, lanes) if self.axes else 0
-            time = self._time(access[not steps], points, team, steps, self.rows // lanes * team, team > 1)
-            found.append((time, schedule("columns", name, team=team, lanes=lanes, steps=steps)))
+        for width in (COLUMNS, COLUMNS // 4):
+            for team in self._teams(points, self.gpu.max_threads // width):
+                taken = shared_bytes(team, width * lanes, self.kinds, self.gpu.subgroup)
+                if team > 1 and (not self.axes or taken > min(self.gpu.shared_default, SHARED_BYTES)):
+                    continue
+                steps = self._steps(static, team, lanes) if self.axes else 0
+                traffic = self._traffic(name, (width if team > 1 else BLOCK) * lanes, again=not steps)
+                time = self._time(traffic, points, team, steps, self.rows // lanes * team, barriers=int(log2(team)))
+                columns = width if team > 1 else BLOCK
+                found.append((time, schedule("columns", name, team=team, columns=columns, lanes=lanes, steps=steps)))
         return found
 
 
@@ -252,7 +261,7 @@ class _Lowering:
             del self.point[dim.name]
         self.kind = schedule.kind.data
         self.team, self.lanes = int_param(schedule, "team"), int_param(schedule, "lanes")
-        self.rows = int_param(schedule, "rows", 1)
+        self.rows, self.columns = int_param(schedule, "rows", 1), int_param(schedule, "columns", BLOCK)
         name, steps = text_param(schedule, "dim"), int_param(schedule, "steps", 0)
         self.across = next((dim for dim in self.parallel if dim.name == name and self.kind == "columns"), None)
         ranges = {dim.name: iter_of(form, dim).range for dim in dims if iter_of(form, dim).bounds.data}
@@ -272,7 +281,7 @@ class _Lowering:
             wrong = f"{self.rows} rows of {team} threads in a block"
         elif self.kind == "rows" and 1 < team < b.gpu.subgroup and self.rows * team % b.gpu.subgroup:
             wrong = f"{self.rows} rows of {team} threads, which are no whole subgroups"
-        elif self.kind == "columns" and team > 1 and (team * COLUMNS > b.gpu.max_threads or not self.axes.dims):
+        elif self.kind == "columns" and team > 1 and (team * self.columns > b.gpu.max_threads or not self.axes.dims):
             wrong = f"columns of {team} threads"
         elif self.kind not in ("rows", "columns") or (self.kind == "rows" and not self.axes.dims):
             wrong = f"kind '{self.kind}'"
@@ -350,7 +359,7 @@ class _Lowering:
         count = const(1)
         for _, extent in dims:
             count = count * extent
-        threads = BLOCK if team == 1 else COLUMNS
+        threads = self.columns
         b.launch([(b.grid_extent(count) + (threads - 1)) // threads], [threads, team] if team > 1 else [threads])
         start = b.mul(b.block_at(), threads)
         place = b.add(start, b.thread())

@@ -20,10 +20,13 @@ from rlx_backends.support.regions import Region, Values, block_args
 from rlx_backends.support.row_stages import RowStages, combine_kinds, is_row
 from rlx_backends.support.sites import Site, both, full, load, store
 from rlx_backends.support.spaces import Dim, rows_of
-from rlx_dialects.dims import DimExpr, sym
+from rlx_dialects.dims import DimExpr, const, sym
 from rlx_dialects.kernel.types import shape_of
 from rlx_dialects.kernel.vector import ExtractOp
 from rlx_dialects.lir import EachOp, FoldOp, ReduceOp
+
+LIGHT, HEAVY = 4, 2
+"""Vectors whose loads are in flight at once in a loop; with long chains (exp) fewer, more of them spill."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,9 @@ class _Step:
     site: Site
     exists: SSAValue | None
     rows: Values
+
+
+_Body = Callable[..., Sequence[SSAValue]]
 
 
 class RowKernel:
@@ -136,63 +142,81 @@ class RowKernel:
             return Site(point)
         return Site(point, ((names[self.axes.dims[-1].name], self.axes.lanes),), (None,))
 
-    def _bind(self, names: Mapping[str, str], place: SSAValue) -> None:
-        """Bind the symbols to the vector of this number."""
+    def _step(self, place: SSAValue, exists: SSAValue | None = None, lower: SSAValue | None = None) -> _Step:
+        """The vector of this number, under symbols of its own; with `lower` it counts along the last dim alone, from there."""
         b, lanes = self.b, self.axes.lanes
+        names = {dim.name: b.fresh(dim.name) for dim in self.axes.dims}
+        b.declare({names[dim.name]: dim.extent for dim in self.axes.dims})
         counted = [(names[name], extent) for name, extent in self.axes.counted]
-        last = counted[-1][0]
-        if lanes > 1:
+        last, extent = counted[-1]
+        if lower is not None:
+            b.multiples[last] = lanes
+            b.bind(last, b.add(lower, b.mul(place, lanes)))
+            names = {name: symbol if symbol == last else name for name, symbol in names.items()}
+        elif lanes > 1:
             vector = b.fresh("vector")
-            b.declare({vector: counted[-1][1]})
-            counted[-1] = (vector, counted[-1][1])
-            b.bind_point(counted, place)
+            b.declare({vector: extent})
+            b.bind_point([*counted[:-1], (vector, extent)], place)
             b.multiples[last] = lanes
             b.bind(last, b.mul(b.at(sym(vector)), lanes))
         else:
             b.bind_point(counted, place)
+        return _Step(self._site(names), exists, {})
 
     def _dealt(self) -> list[_Step]:
-        """This member's vectors of a row in registers, each under symbols of its own."""
+        """This member's vectors of a row in registers."""
         b, size = self.b, self.team.size
         count = rows_of(self.axes.dims).value // self.axes.lanes
         steps: list[_Step] = []
         for number in range(self.axes.steps):
-            names = {dim.name: b.fresh(dim.name) for dim in self.axes.dims}
-            b.declare({names[dim.name]: dim.extent for dim in self.axes.dims})
             place = b.add(self.team.member, number * size)
             exists = None
             if (number + 1) * size > count:
                 exists = b.test("slt", place, count)
                 place = b.pick(exists, place, 0)  # a vector that is not there is the first one, and goes nowhere
-            self._bind(names, place)
-            steps.append(_Step(self._site(names), exists, {}))
+            steps.append(self._step(place, exists))
         return steps
 
-    def _walk(self, body: Callable[..., Sequence[SSAValue]], init: Sequence[SSAValue]) -> tuple[SSAValue, ...]:
-        """`body(site, *carried)` at each of this member's vectors."""
-        b, axes, team = self.b, self.axes, self.team
-        names = {dim.name: dim.name for dim in axes.dims}
-        site = self._site(names)
-        if not names:
-            return tuple(body(site, *init))
-        last = axes.dims[-1]
-        if axes.ranges or len(names) == 1:
-            ranges = [(dim.name, *(axes.ranges or {}).get(dim.name, (0, dim.extent))) for dim in axes.dims]
-            _, lower, upper = ranges[-1]
-            b.multiples |= {last.name: axes.lanes}
+    def _walk(self, body: _Body, init: Sequence[SSAValue], unroll: int) -> tuple[SSAValue, ...]:
+        """`body(steps, *carried)` at this member's vectors, `unroll` at a time while there are as many."""
+        b, axes = self.b, self.axes
+        if not axes.dims:
+            return tuple(body([_Step(self._site({}), None, {})], *init))
+        if not axes.ranges:
+            count = rows_of(axes.dims) // axes.lanes
+            return self._strided(b.at(count), None, body, init, unroll)
+        ranges: list[tuple[str, DimExpr, DimExpr]] = []
+        for dim in axes.dims:
+            low, high = axes.ranges.get(dim.name, (const(0), dim.extent))
+            ranges.append((dim.name, low, high))
+        _, lower, upper = ranges[-1]
 
-            def inner(*carried: SSAValue) -> Sequence[SSAValue]:
-                start = b.add(b.at(lower), b.mul(team.member, axes.lanes))
-                step = team.size * axes.lanes
-                return b.for_dim(last.name, start, b.at(upper), step, lambda *values: body(site, *values), carried)
+        def inner(*carried: SSAValue) -> Sequence[SSAValue]:
+            return self._strided(b.sub(b.at(upper), b.at(lower)), b.at(lower), body, carried, unroll)
 
-            return b.for_all(ranges[:-1], inner, init)
+        return b.for_all(ranges[:-1], inner, init)
 
-        def vector(place: SSAValue, *carried: SSAValue) -> Sequence[SSAValue]:
-            self._bind(names, place)
-            return body(site, *carried)
+    def _strided(
+        self, count: SSAValue, lower: SSAValue | None, body: _Body, carried: Sequence[SSAValue], unroll: int
+    ) -> tuple[SSAValue, ...]:
+        """Vectors member, member + size, … below `count`."""
+        b, size, start = self.b, self.team.size, self.b.index(self.team.member)
+        known = b.known(count)
+        if known is not None and known < 2 * unroll * size:
+            unroll = 1
 
-        return b.loop(team.member, b.at(rows_of(axes.dims) // axes.lanes), team.size, vector, init)
+        def run(number: int) -> Callable[..., Sequence[SSAValue]]:
+            def vectors(place: SSAValue, *values: SSAValue) -> Sequence[SSAValue]:
+                return body([self._step(b.add(place, u * size), lower=lower) for u in range(number)], *values)
+
+            return vectors
+
+        if unroll > 1:
+            stride = unroll * size
+            carried = b.loop(start, b.sub(count, stride - size), stride, run(unroll), carried)
+            done = (sym("n") - sym("m") + (size - 1)) // stride * stride
+            start = b.add(start, b.apply(done, {"n": count, "m": start}))
+        return b.loop(start, count, size, run(1), carried)
 
     # -- one pass
 
@@ -205,26 +229,21 @@ class RowKernel:
         shape = self.across.shape or ((self.axes.lanes,) if self.axes.lanes > 1 else ())
         start = [b.splat(b.attribute(value), value.type, shape) for fold in folds for value in fold.init.data]  # pyright: ignore[reportAttributeAccessIssue]
         if self.axes.steps:
-            self._finish(folds, self._registers(number, start))
+            self._finish(folds, self._vectors(number, self.steps, start))
             return
 
-        def vector(site: Site, *carried: SSAValue) -> Sequence[SSAValue]:
-            step = _Step(site, None, {})
-            ends = self._folds(number, step, carried)
-            self._write(number, step)
-            return ends
+        unroll = HEAVY if stages.is_heavy(number) else LIGHT
+        self._finish(folds, self._walk(lambda steps, *carried: self._vectors(number, steps, carried), start, unroll))
 
-        self._finish(folds, self._walk(vector, start))
-
-    def _registers(self, number: int, carried: Sequence[SSAValue]) -> Sequence[SSAValue]:
-        """A pass over a row in registers: all loads, then folds, then stores."""
+    def _vectors(self, number: int, steps: Sequence[_Step], carried: Sequence[SSAValue]) -> Sequence[SSAValue]:
+        """A pass over some vectors: all loads, then folds, then stores; returns the accumulators."""
         arguments = [value for value in self.stages.needed(number) if isinstance(value, BlockArgument)]
-        for step in self.steps:
+        for step in steps:
             for value in arguments:
                 self._row(value, step)
-        for step in self.steps:
+        for step in steps:
             carried = self._folds(number, step, carried)
-        for step in self.steps:
+        for step in steps:
             self._write(number, step)
         return carried
 

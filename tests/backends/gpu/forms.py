@@ -11,10 +11,12 @@ from rlx_dialects.rlx import dtypes
 
 
 def random(shape: tuple[int, ...], dtype: str = "f32", seed: int = 0) -> np.ndarray:
-    """Non-zero numbers of both signs, of an API dtype."""
+    """Non-zero numbers of both signs where there are some, of an API dtype; bools of both kinds."""
     rng = np.random.default_rng(seed)
     kind = storage_dtype(dtypes.dtype(dtype))
-    signs = rng.choice([-1, 1], shape)
+    if dtype == "bool":
+        return rng.integers(0, 2, shape).astype(bool)
+    signs = 1 if dtype.startswith("u") else rng.choice([-1, 1], shape)
     if kind.kind in "iu":
         return (signs * rng.integers(1, 100, shape)).astype(kind)
     return (signs * rng.uniform(0.25, 2, shape)).astype(kind)
