@@ -17,6 +17,7 @@ from rlx_dialects.mir import (
     norm,
     ordering,
     quantization,
+    recurrence,
     reduction,
     scattering,
     state,
@@ -72,6 +73,7 @@ from rlx_dialects.mir.norm import (
 )
 from rlx_dialects.mir.ordering import ArgMaxOp, ArgMinOp, CumsumOp, SortOp, TopKOp
 from rlx_dialects.mir.quantization import DequantizeOp, DequantMatmulOp, FakeQuantizeOp, QuantizedMatmulOp, QuantizeOp
+from rlx_dialects.mir.recurrence import GatedDeltaOp, SelectiveScanOp
 from rlx_dialects.mir.reduction import ReduceMaxOp, ReduceMeanOp, ReduceMinOp, ReduceOp, ReduceProdOp, ReduceSumOp
 from rlx_dialects.mir.scattering import GatherNdOp, ScatterAddOp, ScatterOp, TakeOp
 from rlx_dialects.mir.shapes import Known, Need
@@ -104,7 +106,7 @@ from rlx_dialects.mir.unary import (
 
 FAMILIES = (
     constant, unary, elementwise, contraction, convolution, reduction, norm, attention, movement, ordering, scattering,
-    quantization, state, fused,
+    quantization, recurrence, state, fused,
 )  # fmt: skip
 
 MIR = Dialect("mir", [op for family in FAMILIES for op in family.OPS], [IntsAttr, RealAttr, DenseAttr])
@@ -113,12 +115,13 @@ __all__ = [
     "ACTIVATIONS", "MIR", "AbsOp", "AddOp", "AndOp", "ArgMaxOp", "ArgMinOp", "AtanOp", "AttentionOp", "AvgPoolOp",
     "BatchNormOp", "BinaryOp", "BroadcastOp", "CacheUpdateOp", "CastOp", "CeilOp", "ChannelNormOp", "CompareOp", "ConcatOp",
     "ConstantOp", "ConvOp", "ConvTransposeOp", "CosOp", "CumsumOp", "DenseAttr", "DequantMatmulOp", "DequantizeOp",
-    "DimValueOp", "DivOp", "DotGeneralOp", "EqOp", "ErfOp", "ExpOp", "FakeQuantizeOp", "FloorOp", "GatherNdOp", "GatherOp",
-    "GeOp", "GeluOp", "GeluTanhOp", "GroupNormOp", "GroupedMatmulOp", "GtOp", "IntsAttr", "IotaOp", "Known", "LayerNormOp",
-    "LeOp", "LogOp", "LogicalNotOp", "LoraMatmulOp", "LtOp", "MatmulBiasActOp", "MatmulOp", "MaxOp", "MaxPoolOp", "MinOp",
-    "MirOp", "MulOp", "NeOp", "Need", "NegOp", "OrOp", "PadOp", "PowOp", "QuantizeOp", "QuantizedMatmulOp", "RealAttr",
-    "RecipOp", "ReduceMaxOp", "ReduceMeanOp", "ReduceMinOp", "ReduceOp", "ReduceProdOp", "ReduceSumOp", "ReluOp", "ReshapeOp",
-    "ResidualLayerNormOp", "ResidualRmsNormOp", "ResizeOp", "RmsNormOp", "RopeOp", "RoundOp", "RsqrtOp", "ScatterAddOp",
-    "ScatterOp", "SelectOp", "SigmoidOp", "SiluOp", "SinOp", "SliceOp", "SoftmaxOp", "SortOp", "SqrtOp", "StateReadOp",
-    "SubOp", "SwigluMatmulOp", "SwigluOp", "TakeOp", "TanOp", "TanhOp", "TopKOp", "TransposeOp", "UnaryOp",
+    "DimValueOp", "DivOp", "DotGeneralOp", "EqOp", "ErfOp", "ExpOp", "FakeQuantizeOp", "FloorOp", "GatedDeltaOp",
+    "GatherNdOp", "GatherOp", "GeOp", "GeluOp", "GeluTanhOp", "GroupNormOp", "GroupedMatmulOp", "GtOp", "IntsAttr", "IotaOp",
+    "Known", "LayerNormOp", "LeOp", "LogOp", "LogicalNotOp", "LoraMatmulOp", "LtOp", "MatmulBiasActOp", "MatmulOp", "MaxOp",
+    "MaxPoolOp", "MinOp", "MirOp", "MulOp", "NeOp", "Need", "NegOp", "OrOp", "PadOp", "PowOp", "QuantizeOp",
+    "QuantizedMatmulOp", "RealAttr", "RecipOp", "ReduceMaxOp", "ReduceMeanOp", "ReduceMinOp", "ReduceOp", "ReduceProdOp",
+    "ReduceSumOp", "ReluOp", "ReshapeOp", "ResidualLayerNormOp", "ResidualRmsNormOp", "ResizeOp", "RmsNormOp", "RopeOp",
+    "RoundOp", "RsqrtOp", "ScatterAddOp", "ScatterOp", "SelectOp", "SelectiveScanOp", "SigmoidOp", "SiluOp", "SinOp",
+    "SliceOp", "SoftmaxOp", "SortOp", "SqrtOp", "StateReadOp", "SubOp", "SwigluMatmulOp", "SwigluOp", "TakeOp", "TanOp",
+    "TanhOp", "TopKOp", "TransposeOp", "UnaryOp",
 ]  # fmt: skip

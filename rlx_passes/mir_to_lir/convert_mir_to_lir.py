@@ -53,6 +53,7 @@ from rlx_passes.mir_to_lir import (
     movement,
     ordering,
     quantization,
+    recurrence,
     rows,
     scattering,
 )
@@ -69,6 +70,7 @@ RULES: dict[type[Operation], Callable[[Lowering, Operation], None]] = {
     **convolution.RULES,
     **ordering.RULES,
     **quantization.RULES,
+    **recurrence.RULES,
     **scattering.RULES,
 }
 

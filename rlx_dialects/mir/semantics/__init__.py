@@ -24,7 +24,7 @@ from rlx_dialects import mir
 from rlx_dialects.dims import DimExpr
 from rlx_dialects.mir.attention import head_axis, sequence_axis
 from rlx_dialects.mir.constant import pack
-from rlx_dialects.mir.semantics import convolution, ordering, quantization
+from rlx_dialects.mir.semantics import convolution, ordering, quantization, recurrence
 from rlx_dialects.rlx import TensorType, dtypes, shaped_type, tensor
 from rlx_runtime.errors import RuntimeFault
 
@@ -431,5 +431,5 @@ SEMANTICS: dict[type[Operation], Semantics] = {
 }  # fmt: skip
 """Op class -> function (op, dims, *operand arrays) -> result array(s)."""
 
-for _family in (convolution, ordering, quantization):
+for _family in (convolution, ordering, quantization, recurrence):
     SEMANTICS |= _family.SEMANTICS
