@@ -195,8 +195,7 @@ class _Stages(Mapping[str, str]):
 def pipeline_of(target: str, options: Options) -> str:
     """The pipeline text for a target: its named pipeline with the options that differ from their defaults."""
     arguments = {"boundary": options.boundary, "effort": options.plan_effort}
-    if target != "numpy":
-        arguments |= {"cpu": options.cpu, "features": options.features}
+    arguments |= options.machine(target)
     given = [f'{key}="{value}"' for key, value in arguments.items() if value not in ("", "default", "external")]
     return f"{target}-default{{{' '.join(given)}}}" if given else f"{target}-default"
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from rlx.devices import GPU_TARGETS, device_arch
 from rlx_runtime.errors import LowerError
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -23,7 +24,7 @@ class Options:
     Attributes:
         numerics: "default" may keep f32 between fused ops of narrower floats; "strict" rounds at every op; "fast" may also
         reassociate. precision: what products of f32 may be computed in.
-        cpu: LLVM's name of the processor to compile for; "" is the host.
+        cpu: LLVM's name of the processor or GPU to compile for; "" is the host, or the GPU that is here.
         features: LLVM's feature string, such as "+avx2,-avx512f"; "" is what `cpu` has.
         threads: the most threads a call uses; 0 is one per core.
         schedules: text of forced schedules by form label, `(("matmul", '#lir.schedule<"plain">'), …)`.
@@ -67,5 +68,10 @@ class Options:
         return cls(**{**data, "schedules": schedules})
 
     def machine(self, target: str) -> dict[str, Any]:
-        """The options that describe the machine, as the backend of `target` takes them."""
-        return {"cpu": self.cpu, "features": self.features} if target != "numpy" else {}
+        """The options that describe the machine, as the backend of `target` takes them: of a GPU, the one that is here."""
+        if target == "numpy":
+            return {}
+        cpu = self.cpu
+        if not cpu and target in GPU_TARGETS and not self.emulate:
+            cpu = device_arch(target)
+        return {"cpu": cpu, "features": self.features}

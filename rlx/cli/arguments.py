@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _HELP = {
     "numerics": "how ops of narrow floats round: once per kernel (default), at every op (strict), or in any order (fast)",
     "precision": "what products of f32 may be computed in (default: f32)",
-    "cpu": "LLVM's name of the CPU to compile for (default: this one)",
+    "cpu": "LLVM's name of the CPU or GPU to compile for (default: the one that is here)",
     "features": "CPU features to add or leave out, as in '+avx2,-avx512f'",
     "threads": "the most threads a call uses (default: one per core)",
     "schedules": "force the schedule of a form; repeat for several",

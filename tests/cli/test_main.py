@@ -39,6 +39,9 @@ def test_doctor_text_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert report["packages"]["xdsl"].startswith("0.74.")
     assert report["llvm"].startswith("22.")
     assert report["cpu"]["threads"] >= 1
+    gpus = {target["name"]: target for target in report["targets"] if target["name"] in ("cuda", "rocm", "metal")}
+    assert len(gpus) == 3 and all(target["emulates"] for target in gpus.values())
+    assert all(target["executes"] or target["reason"] for target in gpus.values())
     assert all(target["compiles"] and target["executes"] for target in report["targets"] if target["name"] in ("cpu", "numpy"))
 
 

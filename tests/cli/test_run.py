@@ -101,3 +101,24 @@ def test_a_package_is_compiled_already(rlx_cli: Cli) -> None:
     done = rlx_cli("run", "m.rlxpkg", "--numerics", "fast")
     assert done.code == 2
     assert "--numerics has no effect on a package" in done.err
+
+
+@pytest.mark.parametrize("target", ["cuda", "rocm", "metal"])
+def test_emulated(target: str, rlx_cli: Cli) -> None:
+    b = rlx.ModelBuilder("cached")
+    S = rlx.Dim("S", 1, 4)
+    x = b.input("x", (1, 2, S, 3), "f32")
+    past = b.dim_input("P", 0, 8, runtime=True)
+    b.cache_update(b.state("k", (1, 2, 16, 3), "f32"), x, at=past)
+    b.output("y", b.mul(x, x))
+    Path("cached.mlir").write_text(b.build().as_text())
+    given = np.random.default_rng(1).uniform(0.1, 1, (1, 2, 2, 3)).astype(np.float32)
+    np.save("x.npy", given)
+    assert rlx_cli("compile", "cached.mlir", "--target", target, "--emulate", "-o", "m.rlxpkg").code == 0
+    done = rlx_cli("run", "m.rlxpkg", "--input", "x=x.npy", "--dim-input", "P=5", "-o", "o.npz")
+    assert done.code == 0, done.err
+    found = np.load("o.npz")
+    np.testing.assert_array_equal(found["y"], given * given)
+    np.testing.assert_array_equal(found["state.k"][:, :, 5:7], given)
+    assert not found["state.k"][:, :, :5].any()
+    assert rlx_cli("compile", "cached.mlir", "--target", target, "--emit", "host").code == 0

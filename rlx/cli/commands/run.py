@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
     """Run once. Errors as in `rlx.compile`, `rlx.load`, `Executable.bind` and its calls."""
     dims, scalars = integers(args.dim, "--dim"), integers(args.dim_input, "--dim-input")
     executable = open_executable(args, dims)
+    import numpy as np
+
     from rlx.cli.arrays import read_inputs, summary, write_outputs
 
     if args.weights:
@@ -45,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     states = read_inputs(args.state, "--state", executable.states)
     state = {**_new_state(executable, inputs, scalars), **states} if executable.states or states else None
     results: dict[str, Array] = executable.run({**inputs, **scalars}, state=state)
-    results |= {f"state.{name}": array for name, array in (state or {}).items()}
+    results |= {f"state.{name}": np.asarray(array) for name, array in (state or {}).items()}
     if args.output:
         write_outputs(args.output, results)
     found = [summary(name, array) for name, array in results.items()]
