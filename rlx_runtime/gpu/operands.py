@@ -83,7 +83,9 @@ def _described(value: Any, driver: Driver, stream: int, what: str) -> dlpack.Des
         if device != driver.dlpack_device:
             raise BindError(f"{what} lies on DLPack device {device}, the code runs on {driver.device}", code="device")
         try:
-            capsule = value.__dlpack__(stream=stream)
+            # The protocol has a number of its own for CUDA's default stream: 0 would be ambiguous.
+            default = not stream and device[0] == dlpack.CUDA
+            capsule = value.__dlpack__(stream=1 if default else stream)
         except (BufferError, RuntimeError, TypeError, ValueError) as error:
             raise BindError(f"{what} cannot be read through DLPack: {error}", code="dlpack") from None
         return dlpack.read(capsule, what)
