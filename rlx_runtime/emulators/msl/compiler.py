@@ -17,8 +17,8 @@ _HERE = Path(__file__).parent
 _VERSIONS = range(22, 15, -1)
 _COMMON = (
     "-x", "c++", "-std=c++17", "-isystem", str(_HERE / "include"), "-Wall", "-Wno-unknown-attributes", "-Wno-unused-variable",
-    "-Wno-unused-function", "-Wno-unused-const-variable", "-Wno-ignored-attributes", "-Wno-tautological-compare", "-Wno-unused-but-set-variable",
-    "-Werror=double-promotion", "-Werror",
+    "-Wno-unused-function", "-Wno-unused-const-variable", "-Wno-ignored-attributes", "-Wno-unused-but-set-variable",
+    "-Wno-tautological-compare", "-Werror=double-promotion", "-Werror",
 )  # fmt: skip
 _RUN = ("-O1", "-g0", "-fPIC", "-shared", "-march=native", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti", "-nostdlib++")
 # Checks as calls, of functions that scheduler.cpp has: every access, and redzones between the arrays of threadgroups.
