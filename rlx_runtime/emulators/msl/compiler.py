@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from rlx_runtime.emulators.msl.source import KernelSource, bindings, kernels
 from rlx_runtime.errors import TargetError
+from rlx_runtime.gpu.msl import KernelSource, kernels
 
 _HERE = Path(__file__).parent
 _VERSIONS = range(22, 15, -1)
@@ -89,6 +89,27 @@ def library(text: str, number: int) -> tuple[Path, list[KernelSource]]:
     """A shared library of the kernels of a text, with a function `rlx_bind_<name>` for each."""
     found = check(text)
     source, path = _folder() / f"kernels{number}.cpp", _folder() / f"kernels{number}.so"
-    source.write_text(text + "\n" + bindings(found))
+    source.write_text(text + "\n" + _bindings(found))
     _run([*_COMMON, *_RUN, *_CHECKED, str(source), "-x", "none", str(scheduler_library()), "-lm", "-o", str(path)], "the text")
     return path, found
+
+
+def _bindings(found: list[KernelSource]) -> str:
+    """C++ that calls each kernel with the arguments of a launch; follows the text of the kernels."""
+    lines: list[str] = []
+    for kernel in found:
+        head = f"void rlx_bind_{kernel.name}(void** p, const rlx_msl_ids* ids)"
+        lines.append(f'extern "C" __attribute__((no_sanitize("kernel-address"))) {head} {{')
+        arguments: list[str] = []
+        for parameter in kernel.parameters:
+            if parameter.buffer is None:
+                arguments.append(f"ids->{parameter.attribute}")
+            elif parameter.type.endswith("&"):
+                # A copy on the stack of the thread, which it may read.
+                value = parameter.type.removeprefix("constant ").removesuffix("&").strip()
+                lines.append(f"  const {value} v{parameter.buffer} = *(const {value}*)p[{parameter.buffer}];")
+                arguments.append(f"v{parameter.buffer}")
+            else:
+                arguments.append(f"*({parameter.type}*)p[{parameter.buffer}]")
+        lines += [f"  {kernel.name}({', '.join(arguments)});", "}"]
+    return "\n".join(lines) + "\n"

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlx_runtime.emulators.msl import compiler
-from rlx_runtime.emulators.msl.source import KernelSource
 from rlx_runtime.errors import TargetError
 from rlx_runtime.gpu.driver import ALIGNMENT, SynchronousDriver, out_of_memory
+from rlx_runtime.gpu.msl import KernelSource
 
 POISON = 0xFF
 _GAP = 256

@@ -37,9 +37,16 @@ class Parameter:
 
 @dataclass(frozen=True)
 class KernelSource:
+    """A kernel of a text, with the most threads that a block of it may have."""
+
     name: str
     parameters: tuple[Parameter, ...]
     max_threads: int
+
+    @property
+    def pointers(self) -> tuple[bool, ...]:
+        """For each argument of a launch, whether it is an address; the others are values of 8 bytes."""
+        return tuple(p.type.startswith("device ") for p in self.parameters if p.buffer is not None)
 
 
 def kernels(text: str) -> list[KernelSource]:
@@ -85,27 +92,6 @@ def _parameter(kernel: str, text: str) -> Parameter:
     if ATTRIBUTES.get(attribute) != type_:
         raise _error(f"kernel '{kernel}': [[{attribute}]] has type {ATTRIBUTES.get(attribute)}, found {type_}")
     return Parameter(type_, match["name"], None, attribute)
-
-
-def bindings(found: list[KernelSource]) -> str:
-    """C++ that calls each kernel with the arguments of a launch; follows the text of the kernels."""
-    lines: list[str] = []
-    for kernel in found:
-        head = f"void rlx_bind_{kernel.name}(void** p, const rlx_msl_ids* ids)"
-        lines.append(f'extern "C" __attribute__((no_sanitize("kernel-address"))) {head} {{')
-        arguments: list[str] = []
-        for parameter in kernel.parameters:
-            if parameter.buffer is None:
-                arguments.append(f"ids->{parameter.attribute}")
-            elif parameter.type.endswith("&"):
-                # A copy on the stack of the thread, which it may read.
-                value = parameter.type.removeprefix("constant ").removesuffix("&").strip()
-                lines.append(f"  const {value} v{parameter.buffer} = *(const {value}*)p[{parameter.buffer}];")
-                arguments.append(f"v{parameter.buffer}")
-            else:
-                arguments.append(f"*({parameter.type}*)p[{parameter.buffer}]")
-        lines += [f"  {kernel.name}({', '.join(arguments)});", "}"]
-    return "\n".join(lines) + "\n"
 
 
 def _error(message: str) -> TargetError:
