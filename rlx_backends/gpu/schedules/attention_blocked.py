@@ -11,11 +11,10 @@ import math as pymath
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xdsl.dialects import arith
 from xdsl.ir import SSAValue
 
 from rlx_backends.gpu.kernel_builder import GpuKernelBuilder
-from rlx_backends.gpu.schedules.attention_softmax import Scores, inverse, power, safe_top
+from rlx_backends.gpu.schedules.attention_softmax import Scores, higher, inverse, power, safe_top
 from rlx_backends.gpu.schedules.contract_inner import GROUP, FmaStep, Slice, converted
 from rlx_backends.gpu.schedules.staging import Point, Reading, Stage, reading, stride_of
 from rlx_backends.support.kernel_builder import Operand, total
@@ -36,6 +35,8 @@ SUMS = 64
 """Registers that a thread may have for results."""
 SLICE = 64
 """Depth of a slice where queries and keys are not held whole."""
+MAX_VALUES = 128
+"""Values of a slice."""
 QUERY_TILE, KEY_TILE, ROW, KEY, LANE, OUT = "tile.query", "tile.key", "end.row", "end.key", "end.lane", "end.value"
 
 
@@ -58,7 +59,7 @@ class Tile:
 
 
 def tiles_of(form: AttentionOp, gpu: GpuFacts, facts: Facts) -> list[Tile]:
-    """Tiles that fit registers and shared memory, best first; none if a row of results has no static size or is too long."""
+    """Tiles that fit registers and shared memory, most queries first; none for results of no static size, or too long ones."""
     (dot,), (value,) = form.group("dot"), form.group("value")
     if not value.dim.is_const:
         return []
@@ -67,14 +68,15 @@ def tiles_of(form: AttentionOp, gpu: GpuFacts, facts: Facts) -> list[Tile]:
     high = facts.bounds(dot.dim)[1] if dot.dim.is_const else None
     whole = None if high is None else -(-max(high, 1) // 8) * 8
     depths = [SLICE] if whole is None else [whole, SLICE] if whole > SLICE else [whole]
+    parts = -(-columns // MAX_VALUES)
+    values = -(-columns // (parts * KEYS)) * KEYS
     found: list[Tile] = []
-    for depth in depths:
-        for rows in (4, 2, 1):
-            tile = Tile(rows, depth, min(columns, 128))
-            fits = tile.bytes(kind_bytes) <= gpu.shared_default
-            if fits and rows * columns // ACROSS * max(1, kind_bytes // 4) <= SUMS:
-                found.append(tile)
-    return sorted(found, key=lambda tile: -tile.rows)
+    for rows in (4, 2, 1):
+        if rows * parts * values // ACROSS * max(1, kind_bytes // 4) > SUMS:
+            continue
+        tiles = (Tile(rows, depth, values) for depth in depths)
+        found += [tile for tile in tiles if tile.bytes(kind_bytes) <= gpu.shared_default][:1]
+    return found
 
 
 def lower(kernel: GpuKernelBuilder, form: AttentionOp, schedule: ScheduleAttr) -> None:
@@ -204,8 +206,8 @@ class _Blocked:
         b.bind(KEY, b.add(b.mul(number, ACROSS), b.apply(sym("c") // GROUP, {"c": self.products.place[1]})))
         for r in range(count):
             score = self._score(raw[r], r)
-            top = b.reduce("maximumf", score)
-            top = b.value(arith.MaximumfOp(tops[r], self._across("max", top)))
+            top = b.reduce("maxnumf", score)
+            top = higher(b, tops[r], self._across("max", top))
             safe = safe_top(b, top)
             shrink = power(b, tops[r], safe)
             weight = power(b, score, b.broadcast(safe, (GROUP,)))
@@ -266,7 +268,7 @@ class _Blocked:
         b = self.b
         for distance in (1, 2, 4):
             other = b.shuffle("xor", value, distance)
-            value = b.value(arith.MaximumfOp(value, other)) if how == "max" else b.addf(value, other)
+            value = higher(b, value, other) if how == "max" else b.addf(value, other)
         return value
 
     # -- results

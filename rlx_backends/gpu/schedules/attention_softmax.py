@@ -9,6 +9,7 @@ import math as pymath
 from collections.abc import Mapping
 
 from xdsl.dialects import arith, math
+from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import SSAValue
 
 from rlx_backends.gpu.kernel_builder import GpuKernelBuilder
@@ -19,6 +20,12 @@ from rlx_dialects.kernel.types import element_of, shape_of
 from rlx_dialects.lir import AttentionOp
 
 LOG2_E = pymath.log2(pymath.e)
+_NO_NANS = arith.FastMathFlagsAttr([FastMathFlag.NO_NANS])
+
+
+def higher(b: GpuKernelBuilder, x: SSAValue, y: SSAValue) -> SSAValue:
+    """The higher of two tops. A score that is no number may be dropped here: its weight is none either."""
+    return b.value(arith.MaximumfOp(x, y, _NO_NANS))
 
 
 class Scores:
@@ -72,7 +79,7 @@ def power(b: GpuKernelBuilder, score: SSAValue, top: SSAValue) -> SSAValue:
 
 def weigh(b: GpuKernelBuilder, top: SSAValue, score: SSAValue) -> tuple[SSAValue, SSAValue, SSAValue]:
     """(new top, the factor by which what came before shrinks, the weight of the score)."""
-    new = b.value(arith.MaximumfOp(top, score))
+    new = higher(b, top, score)
     safe = safe_top(b, new)
     return new, power(b, top, safe), power(b, score, safe)
 

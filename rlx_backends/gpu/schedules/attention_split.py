@@ -9,11 +9,10 @@ from __future__ import annotations
 import math as pymath
 from collections.abc import Sequence
 
-from xdsl.dialects import arith
 from xdsl.ir import SSAValue
 
 from rlx_backends.gpu.kernel_builder import GpuKernelBuilder
-from rlx_backends.gpu.schedules.attention_softmax import Scores, inverse, power, safe_top
+from rlx_backends.gpu.schedules.attention_softmax import Scores, higher, inverse, power, safe_top
 from rlx_backends.gpu.schedules.contract_inner import converted
 from rlx_backends.gpu.schedules.staging import reading
 from rlx_backends.support.kernel_builder import Operand, total
@@ -179,7 +178,7 @@ class _Split:
             loaded.append((b.select(seen, score, b.constant(-pymath.inf, self.kind)), values))
         new = top
         for score, _ in loaded:
-            new = b.value(arith.MaximumfOp(new, score))
+            new = higher(b, new, score)
         safe = safe_top(b, new)
         shrink = power(b, top, safe)
         weight = b.mulf(weight, shrink)
@@ -220,7 +219,7 @@ class _Split:
         lowest, none = b.constant(-pymath.inf, self.kind), b.constant(0.0, self.kind)
 
         def raise_top(g: SSAValue, found: SSAValue) -> Sequence[SSAValue]:
-            return [b.value(arith.MaximumfOp(found, b.load(self.tops, g)))]
+            return [higher(b, found, b.load(self.tops, g))]
 
         (highest,) = b.loop(0, self.groups, 1, raise_top, [lowest])
         safe = safe_top(b, highest)

@@ -225,11 +225,21 @@ def test_depth_and_values_in_slices() -> None:
     run_form(text, values, {"B": 1, "Q": 40, "K": 70}, schedule=blocked(2, 64, 96), rtol=1e-5)
 
 
-def test_rows_of_no_static_size_take_the_general_schedule() -> None:
-    text = (
-        attention(1, 1, 8, 8, extra=PLAIN)
-        .replace("x 8 x f32", "x E x f32")
-        .replace(": 8", ": E")
-        .replace("#rlx.dim<B in", "#rlx.dim<E in [1, 64]>, #rlx.dim<B in")
+@pytest.mark.parametrize(("values", "kind"), [("D", "general"), ("8", "blocked")])
+def test_depth_and_values_of_no_static_size(values: str, kind: str) -> None:
+    text = program(
+        {"K": "[1, 99]", "D": "[1, 256]"},
+        f"""
+  %q = lir.input @q : !lir.buffer<35 x D x f32>
+  %k = lir.input @k : !lir.buffer<K x D x f32>
+  %v = lir.input @v : !lir.buffer<K x {values} x f32>
+  %o = lir.output @o : !lir.buffer<35 x {values} x f32>
+  lir.attention (q : 35 | k : K | d : D | e : {values}) ins(%q[q, d], %k[k, d], %v[k, e]) outs(%o[q, e])
+      params {{scale = 0.25 : f32}} {{
+  ^bb0(%s: f32):
+    lir.yield %s : f32
+  }} : !lir.buffer<35 x D x f32>, !lir.buffer<K x D x f32>, !lir.buffer<K x {values} x f32>, !lir.buffer<35 x {values} x f32>""",
     )
-    run_form(text, arrays(1, 5, 9, 1, 1, 12, 12), {"B": 1, "Q": 5, "K": 9, "E": 12}, kinds=["general"], rtol=1e-5)
+    for d in (1, 12, 70):
+        inputs = {"q": random((35, d)), "k": random((40, d), seed=1), "v": random((40, 8 if values == "8" else d), seed=2)}
+        run_form(text, inputs, {"K": 40, "D": d}, kinds=[kind], rtol=1e-5)

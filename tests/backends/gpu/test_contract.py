@@ -5,8 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rlx_backends.registry import backend
+from rlx_dialects.gpu import KernelOp, architectures
+from rlx_dialects.kernel import LoadOp
+from rlx_dialects.kernel.types import shape_of
+from rlx_dialects.lir import FormOp, programs
+from rlx_dialects.rlx import facts_of
 from tests.backends.gpu.forms import program, random
-from tests.backends.gpu.harness import TARGETS, run_everywhere, run_form
+from tests.backends.gpu.harness import TARGETS, parse, run_everywhere, run_form
+from tests.backends.gpu.test_attention import attention
 
 BODY = """{{
   ^bb0(%a: {t}, %b: {t}):
@@ -431,3 +438,22 @@ def test_bounded_depth_takes_the_general_schedule() -> None:
     : !lir.buffer<M x 40 x f32>, !lir.buffer<40 x 33 x f32>, !lir.buffer<M x 33 x f32>""",
     )
     run_everywhere(text, {"x": random((9, 40)), "w": random((40, 33), seed=1)}, {"M": 9}, kinds=["general"])
+
+
+@pytest.mark.parametrize(("target", "arch"), [(t, a) for t in TARGETS for a in architectures(t)])
+def test_kernels_fit_the_memory_of_a_block_and_move_vectors(target: str, arch: str) -> None:
+    """What is chosen needs no more shared memory than a launch has without asking, and reads weights by vectors."""
+    made = backend(target)
+    machine = made.target({"cpu": arch})
+    for text in (linear(96, 256), linear(96, 256, "n, k"), attention(2, 1, 128, 128), attention(2, 1, 256, 256)):
+        (program,) = programs(parse(text))
+        (form,) = (op for op in program.walk() if isinstance(op, FormOp))
+        schedules = made.schedules(form)
+        for schedule in schedules.choose(form, machine, facts_of(form)):
+            builder = made.kernel_builder("kernel", form, schedule, machine, facts_of(form))
+            schedules.lower(builder, form, schedule)
+            kernel = builder.finish()
+            kernel.verify()
+            assert isinstance(kernel, KernelOp) and kernel.shared_bytes <= machine.facts.shared_default
+            loads = [op for op in kernel.walk() if isinstance(op, LoadOp) and op.ptr in kernel.body.block.args[1:3]]
+            assert loads and (schedule.kind.data == "general" or all(shape_of(op.result.type) for op in loads[:1]))
