@@ -16,7 +16,7 @@ MAX_BATCH = 1024
 
 def bert(
     config: Mapping[str, Any], *, name: str = "bert", sentence_embedding: bool = False, token_types: bool = False,
-    prefix: str = "", policy: str = "direct",
+    prefix: str = "", dtype: str = "f32", policy: str = "direct",
 ) -> Model:  # fmt: skip
     """HIR of a BERT encoder.
 
@@ -28,6 +28,7 @@ def bert(
         config: as in `config.json`: vocab_size, hidden_size, num_hidden_layers, num_attention_heads, intermediate_size,
             max_position_embeddings; optional type_vocab_size (2), layer_norm_eps (1e-12), hidden_act ("gelu").
         prefix: what stands before every parameter name ("bert." in files of task models).
+        dtype: of parameters and outputs.
 
     Parameters have the names and the [out, in] layout of published files; the transposes depend on parameters alone.
     Raises VerifyError for a configuration that is incomplete or not supported.
@@ -52,15 +53,15 @@ def bert(
     type_ids = b.input("token_type_ids", (B, S), "i64") if token_types else None
 
     def vectors(key: str) -> tuple[Value, Value]:
-        return b.param(f"{prefix}{key}.weight", (hidden,)), b.param(f"{prefix}{key}.bias", (hidden,))
+        return b.param(f"{prefix}{key}.weight", (hidden,), dtype), b.param(f"{prefix}{key}.bias", (hidden,), dtype)
 
     def weights(key: str, inputs: int, outputs: int) -> tuple[Value, Value]:
-        w = b.param(f"{prefix}{key}.weight", (outputs, inputs))
-        return b.transpose(w), b.param(f"{prefix}{key}.bias", (outputs,))
+        w = b.param(f"{prefix}{key}.weight", (outputs, inputs), dtype)
+        return b.transpose(w), b.param(f"{prefix}{key}.bias", (outputs,), dtype)
 
-    word_table = b.param(f"{prefix}embeddings.word_embeddings.weight", (vocabulary, hidden))
-    position_table = b.param(f"{prefix}embeddings.position_embeddings.weight", (positions, hidden))
-    type_table = b.param(f"{prefix}embeddings.token_type_embeddings.weight", (types, hidden))
+    word_table = b.param(f"{prefix}embeddings.word_embeddings.weight", (vocabulary, hidden), dtype)
+    position_table = b.param(f"{prefix}embeddings.position_embeddings.weight", (positions, hidden), dtype)
+    type_table = b.param(f"{prefix}embeddings.token_type_embeddings.weight", (types, hidden), dtype)
     x = b.embedding(word_table, ids)
     x = x + (b.slice(type_table, 0, 0, 1) if type_ids is None else b.embedding(type_table, type_ids))
     x = x + b.slice(position_table, 0, 0, S)

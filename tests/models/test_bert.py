@@ -52,3 +52,15 @@ def test_too_long():
 def test_unsupported(change, message):
     with pytest.raises(rlx.VerifyError, match=message):
         rlx.models.bert(CONFIG | change)
+
+
+def test_parameters_of_a_narrow_type():
+    """f16 weights and activations: the result in f16, close to the model in float64 on the same weights."""
+    model = rlx.models.bert({**CONFIG, "num_hidden_layers": 2}, dtype="f16")
+    assert {spec.dtype for spec in model.params} == {"f16"} and model.outputs[0].dtype == "f16"
+    weights = rlx.models.random_weights(model, 3)
+    ids, mask = np.random.default_rng(0).integers(0, CONFIG["vocab_size"], (2, 7)), np.ones((2, 7), np.int64)
+    exact = execute(model.module, {"input_ids": ids, "attention_mask": mask, **weights}, {"B": 2, "S": 7}, exact=True)
+    found = rlx.compile(model, weights=weights)(ids, mask).astype(np.float64)
+    wanted = exact.outputs["last_hidden_state"]
+    assert np.abs(found - wanted).max() <= 2e-2 * np.abs(wanted).max()

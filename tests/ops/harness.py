@@ -35,6 +35,17 @@ def model_of(line: str, operands: Sequence[str], results: Sequence[str], dims: S
     )
 
 
+GPUS = ("cuda", "rocm", "metal")
+_seen: dict[str, int] = {}
+
+
+def emulated(line: str) -> tuple[str, ...]:
+    """The GPU that this use of an op runs on, emulated: they take turns over the uses, so that each op meets all of them."""
+    name = line.split()[0]
+    _seen[name] = _seen.get(name, -1) + 1
+    return (GPUS[_seen[name] % len(GPUS)],)
+
+
 def check(
     line: str,
     operands: Sequence[str],
@@ -53,10 +64,11 @@ def check(
     """
     model = model_of(line, operands, results, dims)
     rng = np.random.default_rng(0)
-    for target in targets:
+    for target in (*targets, *emulated(line)):
         with stress():
-            executable = rlx.compile(model, target)
-            for size in sizes:
+            options = rlx.Options(emulate=target in GPUS)
+            executable = rlx.compile(model, target, options)
+            for size in sizes[-2:] if target in GPUS else sizes:
                 arrays = make(rng, size)
                 wide = [a.astype(np.float64) if a.dtype not in (np.bool_,) and a.dtype.kind not in "iu" else a for a in arrays]
                 wanted = oracle(*wide)
