@@ -100,6 +100,13 @@ class _Run(ProgramRun):
         return MslDevice(self.compiled.module, reverse=self.reverse)
 
 
+def status_of(source: str, arrays: Mapping[str, np.ndarray], dims: Mapping[str, int]) -> list[int]:
+    """The status words after a call."""
+    run = _Run(compile_program(source, "metal"), dims)
+    run.run(arrays)
+    return [int(word) for word in run.status]
+
+
 def run_form(
     source: str,
     arrays: Mapping[str, np.ndarray],
