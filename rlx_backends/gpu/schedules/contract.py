@@ -23,7 +23,8 @@ from rlx_backends.support.spaces import Space, rows_of
 from rlx_dialects.dims import const
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.gpu import GpuFacts
-from rlx_dialects.lir import ContractOp, FormOp, ScheduleAttr
+from rlx_dialects.kernel.types import byte_size
+from rlx_dialects.lir import BufferType, ContractOp, FormOp, ScheduleAttr
 from rlx_dialects.rlx import ConstraintAttr
 
 TILES = (
@@ -82,12 +83,19 @@ def _rows(
         while span < threads and (threads // span > columns or blocks() < gpu.multiprocessors):
             span *= 2
     else:
-        bytes_each = lanes * plan.element_bytes
+        operands = {number for _, right in plan.pairs for number in right.operands}
+        bytes_each = lanes * min((byte_size(_element(form, number)) for number in operands), default=4)
         while span * bytes_each > MIN_SEGMENT and blocks() < gpu.multiprocessors:
             span //= 2
     numbers = {"rows": rows, "lanes": lanes, "span": span}
     params: dict[str, Attribute] = {name: IntegerAttr(number, i64) for name, number in numbers.items()}
     return ScheduleAttr.get("rows", {**params, "along": StringAttr(along)}, condition)
+
+
+def _element(form: ContractOp, number: int) -> Attribute:
+    kind = form.ins[number].type
+    assert isinstance(kind, BufferType)
+    return kind.scalar_type
 
 
 def _tiles(form: ContractOp, plan: ContractPlan, gpu: GpuFacts, facts: Facts, conditional: bool) -> list[ScheduleAttr]:

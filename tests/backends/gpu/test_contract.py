@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rlx_backends.gpu.target import GpuTarget
 from rlx_backends.registry import backend
 from rlx_dialects.gpu import KernelOp, architectures
 from rlx_dialects.kernel import LoadOp
@@ -445,6 +446,7 @@ def test_kernels_fit_the_memory_of_a_block_and_move_vectors(target: str, arch: s
     """What is chosen needs no more shared memory than a launch has without asking, and reads weights by vectors."""
     made = backend(target)
     machine = made.target({"cpu": arch})
+    assert isinstance(machine, GpuTarget)
     for text in (linear(96, 256), linear(96, 256, "n, k"), attention(2, 1, 128, 128), attention(2, 1, 256, 256)):
         (program,) = programs(parse(text))
         (form,) = (op for op in program.walk() if isinstance(op, FormOp))
