@@ -46,13 +46,14 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
-from rlx_dialects.lir import AllocOp, BufferType, CopyOp, OutputOp, PackedOp, ProgramOp, StateOp, programs
+from rlx_dialects.lir import AllocOp, BufferType, CopyOp, DimInputOp, OutputOp, PackedOp, ProgramOp, StateOp, programs
 from rlx_dialects.lir.structure import BOUNDARY
 
 
 def move_boundary(program: ProgramOp) -> None:
     block = program.block
-    leaves = [op for op in block.ops if isinstance(op, BOUNDARY)]
+    # A dim input is a number of the call, not memory.
+    leaves = [op for op in block.ops if isinstance(op, BOUNDARY) and not isinstance(op, DimInputOp)]
     first = next((op for op in block.ops if not isinstance(op, BOUNDARY)), None)
 
     def emit(op: Operation) -> None:

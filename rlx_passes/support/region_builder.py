@@ -178,7 +178,7 @@ class RegionBuilder:
     def gelu(self, x: SSAValue) -> SSAValue:
         """x/2 · (1 + erf(x/√2)) (Hendrycks & Gimpel 2016)."""
         inner = self.math(math.ErfOp, self.binary("mul", x, self.constant(pymath.sqrt(0.5), x.type)))
-        half = self.binary("mul", x, self.constant(0.5, x.type))
+        half = self.binary("mul", self._bounded(x), self.constant(0.5, x.type))
         return self.binary("add", half, self.binary("mul", half, inner))
 
     def gelu_tanh(self, x: SSAValue) -> SSAValue:
@@ -186,8 +186,16 @@ class RegionBuilder:
         cube = self.binary("mul", self.binary("mul", x, x), x)
         inner = self.binary("add", x, self.binary("mul", cube, self.constant(0.044715, x.type)))
         t = self.math(math.TanhOp, self.binary("mul", inner, self.constant(pymath.sqrt(2 / pymath.pi), x.type)))
-        half = self.binary("mul", x, self.constant(0.5, x.type))
+        half = self.binary("mul", self._bounded(x), self.constant(0.5, x.type))
         return self.binary("add", half, self.binary("mul", half, t))
+
+    def silu(self, x: SSAValue) -> SSAValue:
+        """x · sigmoid(x) (Elfwing et al. 2017)."""
+        return self.binary("mul", self._bounded(x), self.sigmoid(x))
+
+    def _bounded(self, x: SSAValue) -> SSAValue:
+        """x, or -1000 below: a factor of something that is 0 long before, so that the product at -inf is 0 and not NaN."""
+        return self.binary("max", x, self.constant(-1000.0, x.type))
 
     def activation(self, kind: str, x: SSAValue) -> SSAValue:
         """none relu gelu gelu_tanh silu tanh sigmoid."""
@@ -201,7 +209,7 @@ class RegionBuilder:
             case "gelu_tanh":
                 return self.gelu_tanh(x)
             case "silu":
-                return self.binary("mul", x, self.sigmoid(x))
+                return self.silu(x)
             case "tanh":
                 return self.math(math.TanhOp, x)
             case "sigmoid":

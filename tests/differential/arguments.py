@@ -19,7 +19,9 @@ from tests.differential.graph import WIDTH
 
 Array = np.ndarray[Any, Any]
 EXTENTS = (1, 2, 3, 5, 8, 17, 19)
-"""What symbols are bound to."""
+"""What symbols are bound to, the large ones where the range goes that far."""
+LARGE_EXTENTS = (64, 257, 520, 600)
+SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0)
 EPSILON = {"f64": 2.0**-52, "f32": 2.0**-23, "f16": 2.0**-10, "bf16": 2.0**-7}
 
 
@@ -29,7 +31,8 @@ def random_dims(model: rlx.Model, rng: np.random.Generator) -> dict[str, int]:
     for _ in range(1000):
         env = {}
         for dim in model.dims:
-            value = min(max(int(rng.choice(EXTENTS)), dim.lower), dim.upper)
+            likely = LARGE_EXTENTS if 500 < dim.upper < 1000 and rng.random() < 0.7 else EXTENTS
+            value = min(max(int(rng.choice(likely)), dim.lower), dim.upper)
             env[dim.name] = value - value % dim.multiple_of
         if all(a.evaluate(env) == b.evaluate(env) for a, b in facts.equalities) and all(
             a.evaluate(env) <= b.evaluate(env) for a, b in facts.inequalities
@@ -38,8 +41,13 @@ def random_dims(model: rlx.Model, rng: np.random.Generator) -> dict[str, int]:
     raise AssertionError("no extents satisfy the constraints")
 
 
-def random_arguments(model: rlx.Model, dims: Mapping[str, int], rng: np.random.Generator) -> dict[str, Any]:
-    """Every argument by name: floats of magnitudes in [0.25, 1.25], integers in [0, 3), dim inputs from `dims`."""
+def random_arguments(
+    model: rlx.Model, dims: Mapping[str, int], rng: np.random.Generator, special: float = 0.0
+) -> dict[str, Any]:
+    """Every argument by name: floats of magnitudes in [0.25, 1.25], integers in [0, 3), dim inputs from `dims`.
+
+    A share of `special` of the float inputs is NaN, infinite or a zero of either sign.
+    """
     # Published models get weights of their usual size, so that logits keep theirs.
     found: dict[str, Any] = {} if model.name.startswith("random_") else dict(rlx.models.random_weights(model, int(rng.integers(99))))
     for kind, name, value in signature(model.main):
@@ -51,7 +59,10 @@ def random_arguments(model: rlx.Model, dims: Mapping[str, int], rng: np.random.G
         wanted = shaped_type(value)
         shape, dtype = extents(wanted.dims, dims), numpy_dtype(wanted.element_type)
         if dtypes.is_float(wanted.element_type):
-            found[name] = np.asarray(rng.uniform(0.25, WIDTH, shape) * rng.choice([-1.0, 1.0], shape)).astype(dtype)
+            numbers = np.asarray(rng.uniform(0.25, WIDTH, shape) * rng.choice([-1.0, 1.0], shape))
+            if special and kind == "input":
+                numbers = np.where(rng.random(shape) < special, rng.choice(SPECIAL, shape), numbers)
+            found[name] = numbers.astype(dtype)
         else:
             found[name] = np.asarray(rng.integers(0, 2 if dtype == np.bool_ else 3, shape)).astype(dtype)
     return found

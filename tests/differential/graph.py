@@ -13,6 +13,7 @@ from rlx_frontends.builder import Value
 
 SIZES = (1, 3, 7, 17)
 """Static extents; products of them and 6, 8 appear too where a shape needs factors."""
+LARGE_SIZES = (1, 33, 130, 520, 1030)
 LIMIT = 24.0
 """Magnitudes beyond this are scaled down."""
 WIDTH = 1.25
@@ -27,7 +28,7 @@ class NotApplicableError(Exception):
 class Graph:
     """Values with bounds of their magnitudes; a subclass adds ops."""
 
-    def __init__(self, seed: int, families: Sequence[str], dtype: str | None) -> None:
+    def __init__(self, seed: int, families: Sequence[str], dtype: str | None, large: bool) -> None:
         self.rng = random.Random(seed)
         self.b = rlx.ModelBuilder(f"random_{seed}", policy=self.rng.choice(("direct", "fusable")))
         self.dtype = dtype or self.rng.choices(("f32", "f64", "bf16", "f16"), (78, 8, 8, 6))[0]
@@ -37,9 +38,14 @@ class Graph:
         self.plain: set[SSAValue] = set()
         """Values that equal elements of the inputs in every way to run the model."""
         self.leaves = 0
-        self.B, self.S, self.T = rlx.Dim("B", 1, 4), rlx.Dim("S", 1, 40), rlx.Dim("T", 1, 20)
+        self.large = large
+        self.sizes = LARGE_SIZES if large else SIZES
+        self.deepest = 1100 if large else 64
+        """The longest axis that is summed over in a product."""
+        uppers = (2, 700, 540) if large else (4, 40, 20)
+        self.B, self.S, self.T = (rlx.Dim(name, 1, upper) for name, upper in zip("BST", uppers))
         self.past: rlx.Dim | None = None
-        self.width = self.rng.choice((*SIZES, 6, 8, 21))
+        self.width = self.rng.choice((65, 128, 130, 256) if large else (*SIZES, 6, 8, 21))
 
     def leaf(self, shape: Sequence[Any], dtype: str, kind: str | None = None) -> Value:
         """A new argument; params have static shapes."""

@@ -64,16 +64,23 @@ def tolerances(declared: Mapping[str, Array], exact: Mapping[str, Array], epsilo
     return {name: EPSILONS * epsilon + 8 * distance(declared[name], exact[name]) for name in exact}
 
 
-def check_native(model: rlx.Model, seed: int, calls: int = 3, specialized: bool = True) -> None:
+def check_native(
+    model: rlx.Model,
+    seed: int,
+    options: rlx.Options | None = None,
+    calls: int = 3,
+    specialized: bool = True,
+    special: float = 0.0,
+) -> None:
     """Compile `model` once and compare a few calls of random shapes with NumPy in float64."""
     rng = np.random.default_rng(seed)
     eps = epsilon(model)
     with stress():
-        whole = rlx.lower(model, "cpu").compile()
+        whole = rlx.lower(model, "cpu", options).compile()
         teams = [whole, CpuExecutable({**whole.manifest, "threads": 1}, whole.objects, whole.stages)]
         for number in range(calls):
             dims = random_dims(model, rng)
-            arguments = random_arguments(model, dims, rng)
+            arguments = random_arguments(model, dims, rng, special)
             exact = run_module(model.module, arguments, dims, exact=True)
             declared = run_module(model.module, arguments, dims, exact=False)
             allowed = tolerances(declared, exact, eps)
@@ -82,8 +89,8 @@ def check_native(model: rlx.Model, seed: int, calls: int = 3, specialized: bool 
             assert_bits(alone, found, f"one thread and two, {dims}")
             if specialized and number == 0 and dims:
                 fixed = {name: value for name, value in dims.items() if not model.dims[name].runtime}
-                special = call(teams[0].specialize(**fixed), arguments, dims, model)
-                close(special, declared, exact, allowed, f"specialized for {dims}")
+                narrowed = call(teams[0].specialize(**fixed), arguments, dims, model)
+                close(narrowed, declared, exact, allowed, f"specialized for {dims}")
 
 
 def close(

@@ -12,21 +12,30 @@ from typing import Any
 
 import rlx
 from rlx_frontends.builder import Value
-from tests.differential.graph import FLOATS, LIMIT, SIZES, WIDTH, Graph, NotApplicableError, broadcasts, most, same, same_but
+from tests.differential.graph import FLOATS, LIMIT, WIDTH, Graph, NotApplicableError, broadcasts, most, same, same_but
 
 CAPACITY = 24
 """Rows of a key/value cache."""
 FAMILIES = ("elementwise", "logic", "movement", "reduction", "norm", "product", "lookup", "attention", "block")
 
 
-def random_model(seed: int, families: Sequence[str] = FAMILIES, length: int | None = None, dtype: str | None = None) -> rlx.Model:
-    """The model of a seed: `length` steps (default 4 to 14) of ops from `families`, mostly in `dtype` (default random)."""
-    return _Graph(seed, families, dtype).grow(length).finish()
+def random_model(
+    seed: int,
+    families: Sequence[str] = FAMILIES,
+    length: int | None = None,
+    dtype: str | None = None,
+    large: bool = False,
+) -> rlx.Model:
+    """The model of a seed: `length` steps (default 4 to 14) of ops from `families`, mostly in `dtype` (default random).
+
+    A `large` one has few ops on long axes: more than one block, chunk or register tile of everything.
+    """
+    return _Graph(seed, families, dtype, large).grow(length).finish()
 
 
 class _Graph(Graph):
-    def __init__(self, seed: int, families: Sequence[str], dtype: str | None) -> None:
-        super().__init__(seed, families, dtype)
+    def __init__(self, seed: int, families: Sequence[str], dtype: str | None, large: bool) -> None:
+        super().__init__(seed, families, dtype, large)
         self.begin()
 
     # -- leaves
@@ -43,7 +52,7 @@ class _Graph(Graph):
         if self.rng.random() < 0.3:
             shapes.append((self.B, self.T, self.width))
         if self.rng.random() < 0.3:
-            shapes.append(tuple(self.rng.choice(SIZES) for _ in range(self.rng.randint(1, 4))))
+            shapes.append(tuple(self.rng.choice(self.sizes) for _ in range(self.rng.randint(1, 2 if self.large else 4))))
         for shape in shapes:
             self.leaf(shape, self.dtype, kind="input")
         if self.past is not None:
@@ -62,7 +71,7 @@ class _Graph(Graph):
 
     def grow(self, length: int | None) -> _Graph:
         steps = [(step, weight) for family in self.families for step, weight in self.steps()[family]]
-        wanted = length or self.rng.randint(4, 14)
+        wanted = length or (self.rng.randint(2, 5) if self.large else self.rng.randint(4, 14))
         for _ in range(wanted):
             for _ in range(50):
                 (step,) = self.rng.choices([step for step, _ in steps], [weight for _, weight in steps])
@@ -274,7 +283,7 @@ class _Graph(Graph):
         self.keep(self.b.concat(values, axis), self.bound(*values), self.is_plain(*values))
 
     def broadcast(self) -> None:
-        x = self.pick(lambda v: len(v.shape) < 4)
+        x = self.pick(lambda v: len(v.shape) < (2 if self.large else 4))
         shape = [self.rng.choice((3, 7, self.B)) if isinstance(d, int) and d == 1 else d for d in x.shape]
         if len(shape) < 3 and self.rng.random() < 0.7:
             shape.insert(0, self.rng.choice((3, self.B, self.S)))
@@ -347,8 +356,8 @@ class _Graph(Graph):
 
     def linear(self) -> None:
         x = self.last()
-        depth, columns = int(x.shape[-1]), self.rng.choice((*SIZES, self.width, 32, 33))
-        if depth > 64:
+        depth, columns = int(x.shape[-1]), self.rng.choice((*self.sizes, self.width, 32, 33))
+        if depth > self.deepest:
             raise NotApplicableError
         bias = self.weight(columns, dtype=x.dtype) if self.rng.random() < 0.6 else None
         if self.rng.random() < 0.4:
@@ -370,7 +379,7 @@ class _Graph(Graph):
         elif turned and self.rng.random() < 0.7:
             other = self.rng.choice(turned)
             y = self.b.transpose(other, swap)
-        elif isinstance(x.shape[-1], int) and x.shape[-1] <= 64:
+        elif isinstance(x.shape[-1], int) and x.shape[-1] <= self.deepest:
             y = other = self.weight(x.shape[-1], self.rng.choice((1, 7, 17)), dtype=x.dtype)
         else:
             raise NotApplicableError
@@ -452,7 +461,7 @@ class _Graph(Graph):
     def swiglu(self) -> None:
         x = self.last()
         width, inner = int(x.shape[-1]), self.rng.choice((3, 17, 32))
-        if width > 64:
+        if width > self.deepest:
             raise NotApplicableError
         shapes = ((width, inner), (width, inner), (inner, width))
         x = x if self.bound(x) < 3 else self.b.tanh(x)

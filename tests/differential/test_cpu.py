@@ -20,6 +20,15 @@ from tests.differential.native import call, check_native, close, tolerances
 from tests.differential.random_graphs import random_model
 from tests.differential.shrink import run_checked
 
+OPTIONS = (
+    rlx.Options(),
+    rlx.Options(cpu="x86-64-v3"),
+    rlx.Options(numerics="strict"),
+    rlx.Options(cpu="x86-64"),
+    rlx.Options(boundary="arena", plan_effort="max"),
+)
+"""Random graphs take turns."""
+
 
 @pytest.mark.parametrize("name", MODELS)
 def test_models(name: str) -> None:
@@ -28,7 +37,21 @@ def test_models(name: str) -> None:
 
 @pytest.mark.parametrize("seed", range(-(-GRAPHS // 2)))
 def test_random_graphs(seed: int) -> None:
-    run_checked(random_model(seed), lambda model: check_native(model, seed))
+    options = OPTIONS[seed % len(OPTIONS)]
+    run_checked(random_model(seed), lambda model: check_native(model, seed, options))
+
+
+@pytest.mark.parametrize("seed", range(-(-GRAPHS // 10)))
+def test_large_graphs(seed: int) -> None:
+    run_checked(random_model(seed, large=True), lambda model: check_native(model, seed, calls=2))
+
+
+@pytest.mark.parametrize("seed", range(-(-GRAPHS // 10)))
+def test_special_values(seed: int) -> None:
+    """NaN and infinities in the inputs go where NumPy takes them; rotations and attention have no say in that."""
+    families = ("elementwise", "logic", "movement", "reduction", "norm", "product", "lookup")
+    model = random_model(seed, families, length=6, dtype="f32")
+    run_checked(model, lambda model: check_native(model, seed, specialized=False, special=0.08))
 
 
 @pytest.mark.parametrize("seed", range(0, GRAPHS, 6))
