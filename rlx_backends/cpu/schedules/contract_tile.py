@@ -1,13 +1,15 @@
 """`lir.contract` by register tiles: MR rows × NR columns of every accumulator stay in registers over all of k.
 
 Loops, outermost first: batch, blocks of rows (only where rows go through scratch), panels of NR columns, tiles of MR rows, k.
-A thread has a rectangle of (batch, row tile) × panel. Each element is one sum over k in order, whatever the tile, so results
-do not depend on the team.
+A thread has a rectangle of (batch, row tile) × panel. Each element is summed over k in an order that K alone fixes, so results
+do not depend on the team: runs of k are summed in registers and added up on the stack. Against one sum over all of k that takes
+a third off the error of MiniLM (root of the mean square 2.5e-7 -> 1.75e-7) for 0.4 % of its time; runs of 96 steps give 1.4e-7
+for 1 %.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from xdsl.dialects import arith
 from xdsl.ir import SSAValue
@@ -38,11 +40,11 @@ from rlx_backends.cpu.schedules.tiles import (
     plain_source,
     unravel,
 )
-from rlx_backends.support.kernel_builder import KernelBuilder
+from rlx_backends.support.kernel_builder import Index, KernelBuilder
 from rlx_backends.support.regions import Region, block_args
 from rlx_backends.support.spaces import int_param
 from rlx_dialects.dims import DimExpr, ceildiv, const, sym
-from rlx_dialects.kernel.pointers import PrefetchOp
+from rlx_dialects.kernel.pointers import AllocaOp, PrefetchOp
 from rlx_dialects.kernel.types import byte_size
 from rlx_dialects.lir import ContractOp, LayoutAttr, ScheduleAttr
 
@@ -50,6 +52,12 @@ BLOCK = "tile.block"
 """Symbol of the first row of the block in scratch."""
 SKINNY_SUMS = 4
 """Independent sums of a tile of one or two rows: a single one would wait for the latency of the addition."""
+RUN = 192
+"""Steps of k, at least, that are summed on their own: the error of a sum grows with the number of its roundings."""
+MOST_RUNS = 4
+"""Each run but the first costs an addition and a store of the tile."""
+FROM = "tile.from"
+"""Symbol of the first k of a run."""
 
 
 def lower(kernel: KernelBuilder, form: ContractOp, schedule: ScheduleAttr) -> None:
@@ -71,7 +79,7 @@ class _Tiles:
         self.columns = extent_of(form, self.plan.columns)
         self.depth = extent_of(form, reduce_names(form))
         self.panels = ceildiv(self.columns, self.width)
-        b.declare({ROW: self.rows, PANEL: self.panels, COLUMN: self.width, DEPTH: self.depth, BLOCK: self.rows})
+        b.declare({ROW: self.rows, PANEL: self.panels, COLUMN: self.width, DEPTH: self.depth, BLOCK: self.rows, FROM: self.depth})
         b.bind(COLUMN, 0)
         self.point = self._point()
         whole, self.elements = block_args(form.body.block.args, b.ins)
@@ -83,6 +91,19 @@ class _Tiles:
         for factor in self.plan.factors:
             self.sources[factor] = self._source(factor)
         self.epilogue = Epilogue(b, form, self.point, (self.height, self.width), self.columns)
+        self.run = self._run()
+        self.partial: list[SSAValue] = []
+        if self.run:
+            kinds = [pair[0].value.type for pair in self.plan.pairs]
+            self.partial = self.epilogue.parked or [b.value(AllocaOp(self.height * self.width, kind)) for kind in kinds]
+
+    def _run(self) -> int:
+        """Steps of k in a run; 0 for one sum over all of k, where it is exact, of several parts anyway, or in a wide type."""
+        if self.skinny or is_integer_product(self.plan) or element_bytes(self.plan) > 4 or not self.depth.is_const:
+            return 0
+        depth = self.depth.value
+        run = -(-max(RUN, -(-depth // MOST_RUNS)) // UNROLL) * UNROLL
+        return run if run < depth else 0
 
     def _point(self) -> dict[str, DimExpr]:
         form, plan = self.form, self.plan
@@ -213,19 +234,22 @@ class _Tiles:
                     now[at] = self._multiply(values[left], values[right], now[at])
             return now
 
-        whole = self.depth // UNROLL * UNROLL
+        def over(lower: Index, upper: Index, sums: Sequence[SSAValue]) -> list[SSAValue]:
+            return list(b.for_dim(DEPTH, lower, upper, UNROLL, lambda *s: step(UNROLL, s), sums))
+
+        start = self._all_but_last_run(over, sums, shape) if self.partial else 0
         depth = b.at(self.depth)
-        end = b.at(whole)
-        sums = list(b.for_dim(DEPTH, 0, end, UNROLL, lambda *s: step(UNROLL, s), sums))
+        end = b.at(self.depth // UNROLL * UNROLL)
+        sums = over(start, end, sums)
+        prefetches = []
         known, known_end = b.known(depth), b.known(end)
-        if known is not None and known_end is not None:
-            if known > known_end:
-                b.bind(DEPTH, known_end)
-                prefetches = []
-                sums = step(known - known_end, sums)
-        else:
-            prefetches = []
+        if known is None or known_end is None:
             sums = list(b.for_dim(DEPTH, end, depth, 1, lambda *s: step(1, s), sums))
+        elif known > known_end:
+            b.bind(DEPTH, known_end)
+            sums = step(known - known_end, sums)
+        if self.partial:
+            sums = self._added(sums, shape)
         totals: list[SSAValue] = []
         for number in range(count):
             parts = sums[number * spread : (number + 1) * spread]
@@ -233,6 +257,28 @@ class _Tiles:
                 parts = [b.addf(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
             totals += parts
         self.epilogue.write(totals, row, size)
+
+    def _all_but_last_run(
+        self, over: Callable[[Index, Index, Sequence[SSAValue]], list[SSAValue]], zero: Sequence[SSAValue], shape: tuple[int, int]
+    ) -> int:
+        """Sums over all runs of k but the last, left in `partial`; returns where the last one starts."""
+        b = self.b
+        run = self.run
+        last = (self.depth.value - 1) // run * run
+
+        def keep(sums: Sequence[SSAValue]) -> None:
+            for value, place in zip(sums, self.partial, strict=True):
+                b.store(value, place, 0, stride=self.width)
+
+        keep(over(0, run, zero))
+        b.for_dim(FROM, run, last, run, lambda: keep(self._added(over(b.env[FROM], b.at(sym(FROM) + run), zero), shape)))
+        return last
+
+    def _added(self, sums: Sequence[SSAValue], shape: tuple[int, int]) -> list[SSAValue]:
+        """The sums so far and those of one more run."""
+        b = self.b
+        before = [b.load(place, 0, shape, stride=self.width) for place in self.partial]
+        return [b.addf(x, y) for x, y in zip(before, sums, strict=True)]
 
     def _multiply(self, left: SSAValue, right: SSAValue, acc: SSAValue) -> SSAValue:
         b = self.b
