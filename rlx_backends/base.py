@@ -19,6 +19,7 @@ from rlx_dialects.lir import FormOp, LayoutAttr, ScheduleAttr
 if TYPE_CHECKING:
     from rlx_backends.support.entry import EntryWriter
     from rlx_backends.support.kernel_builder import KernelBuilder
+    from rlx_backends.support.sharing import Split
 
 
 class TargetFacts(Protocol):
@@ -70,6 +71,10 @@ class FormSchedules(Protocol):
 
     def scratch(self, form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> Sequence[Scratch]:
         """Scratch buffers, in the order the kernel takes them."""
+        ...
+
+    def split(self, form: FormOp, schedule: ScheduleAttr, facts: Facts) -> Split | None:
+        """How the team shares the form, if it does so along leading iteration dims; asked where threads wait for each other."""
         ...
 
     def lower(self, kernel: Any, form: FormOp, schedule: ScheduleAttr) -> None:

@@ -1,12 +1,13 @@
 """The entry function of a program: where every buffer is, what runs in which order, and where the team must wait.
 
-A barrier stands before a form that touches memory another form wrote since the last one (or writes memory another read).
-Slots that share arena bytes count as the same memory unless their ranges are proved apart.
+A barrier stands before a form that touches memory another form wrote since the last one (or writes memory another read), unless
+every thread touches its own part of it in both (see `sharing`). Slots that share arena bytes count as the same memory unless
+their ranges are proved apart.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from xdsl.dialects import arith, scf
 from xdsl.dialects.builtin import IndexType, IntegerAttr, NoneAttr
@@ -15,8 +16,9 @@ from xdsl.ir import Block, Operation, Region, SSAValue
 from rlx_backends.support.boundary import THREADS, boundary
 from rlx_backends.support.kernel_builder import KernelBuilder
 from rlx_backends.support.kernel_cache import KernelCache
+from rlx_backends.support.sharing import Touched, conflicts, equal_parts, touched
 from rlx_dialects import kernel
-from rlx_dialects.dims import DimExpr, const, sym
+from rlx_dialects.dims import DimExpr, const
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.lir import (
     BufferType,
@@ -28,29 +30,11 @@ from rlx_dialects.lir import (
     SlotOp,
     StateOp,
     ViewOp,
-    root_buffer,
 )
 from rlx_dialects.lir.structure import BOUNDARY
 from rlx_dialects.rlx import ConstraintAttr, declared_dims
 from rlx_passes.support.locations import location_of
 from rlx_runtime.errors import LowerError
-
-
-@dataclass(frozen=True)
-class Touched:
-    """Memory a form reads or writes: a boundary buffer, or bytes of the arena."""
-
-    root: SSAValue
-    start: DimExpr | None
-    size: DimExpr
-
-    def apart(self, other: Touched, facts: Facts) -> bool:
-        if self.start is None or other.start is None:
-            return self.root is not other.root
-        return (
-            facts.prove_le(self.start + self.size, other.start) is True
-            or facts.prove_le(other.start + other.size, self.start) is True
-        )
 
 
 @dataclass
@@ -122,9 +106,9 @@ class EntryWriter:
     # -- forms
 
     def write_form(self, form: FormOp) -> None:
-        self.separate(form)
         if form.schedule is None:
             raise LowerError(f"'{form.name}' has no schedule", code="no-schedule", location=location_of(form))
+        self.separate(form)
         self.write_schedules(form, [s for s in form.schedule.data if isinstance(s, ScheduleAttr)], 0)
         self.item += 1
 
@@ -183,27 +167,41 @@ class EntryWriter:
 
     # -- barriers
 
-    def touched(self, value: SSAValue) -> Touched:
-        root = root_buffer(value)
-        kind = root.type
-        assert isinstance(kind, BufferType)
-        if not isinstance(root.owner, SlotOp):
-            return Touched(root, None, kind.size_bytes)
-        slot = root.owner
-        size = kind.size_bytes if slot.stride is None else slot.stride.data * sym(THREADS)
-        return Touched(root, slot.offset.data, size)
-
     def separate(self, form: FormOp) -> None:
         """A barrier if the form's memory conflicts with what ran since the last one."""
-        reads = [self.touched(v) for v, _ in form.reads]
-        writes = [self.touched(v) for v, _ in form.writes]
-        scratch = [self.touched(v) for v in form.scratch]
-        clash = any(not a.apart(b, self.facts) for a in (*reads, *writes) for b in self.written)
-        clash = clash or any(not a.apart(b, self.facts) for a in writes for b in self.read)
+        parts = self.parts(form)
+        reads = [touched(v, part) for (v, _), part in zip(form.reads, parts, strict=False)]
+        writes = [touched(v, part) for (v, _), part in zip(form.writes, parts[len(reads) :], strict=True)]
         # Scratch is each thread's own, but its bytes may have been somebody's buffer.
-        clash = clash or any(not a.apart(b, self.facts) for a in scratch for b in (*self.written, *self.read))
-        if clash:
+        writes += [touched(v) for v in form.scratch]
+        needed = conflicts(reads, writes, self.read, self.written, self.facts)
+        if needed is None:
             self.block.add_op(kernel.BarrierOp(interruptible=True))
             self.written, self.read = [], []
+        elif needed:
+            self.separate_unless(needed)
+            self.written = [replace(one, assumed=one.assumed | needed) for one in self.written]
+            self.read = [replace(one, assumed=one.assumed | needed) for one in self.read]
         self.written += writes
-        self.read += [*reads, *scratch]
+        self.read += reads
+
+    def parts(self, form: FormOp) -> list[frozenset[DimExpr] | None]:
+        """The `Touched.parts` of the form's operands under all of its schedules."""
+        assert form.schedule is not None
+        schedules = self.kernels.backend.schedules(form)
+        found: list[frozenset[DimExpr] | None] = [frozenset()] * (len(form.reads) + len(form.writes))
+        for schedule in form.schedule.data:
+            assert isinstance(schedule, ScheduleAttr)
+            of_one = equal_parts(form, schedules.split(form, schedule, self.facts), self.facts)
+            found = [None if a is None or b is None else a | b for a, b in zip(found, of_one, strict=True)]
+        return found
+
+    def separate_unless(self, numbers: frozenset[DimExpr]) -> None:
+        """A barrier if the size of the team does not divide all of `numbers`."""
+        flags: list[SSAValue] = []
+        for number in sorted(numbers, key=str):
+            rest = self.emit(arith.RemSIOp(self.value(number), self.symbols[THREADS]))
+            flags.append(self.emit(arith.CmpiOp(rest, self.value(const(0)), "ne")))
+        while len(flags) > 1:
+            flags = [*flags[2:], self.emit(arith.OrIOp(flags[0], flags[1]))]
+        self.block.add_op(scf.IfOp(flags[0], [], [kernel.BarrierOp(interruptible=True), scf.YieldOp()]))

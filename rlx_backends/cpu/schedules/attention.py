@@ -19,6 +19,7 @@ from rlx_backends.base import Pack, Scratch
 from rlx_backends.cpu.schedules import attention_blocks
 from rlx_backends.cpu.schedules.attention_softmax import ROWS, score_stride
 from rlx_backends.support.kernel_builder import KernelBuilder
+from rlx_backends.support.sharing import Split
 from rlx_backends.support.spaces import int_param
 from rlx_dialects.dims import DimExpr, ceildiv, const, sym
 from rlx_dialects.dims.facts import Facts
@@ -97,6 +98,12 @@ def scratch(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> 
         queries = attention_blocks.rows_of(form, schedule).count
         needs += [Scratch(queries * form.group("value")[0].dim, kind), Scratch(queries, kind), Scratch(queries, kind)]
     return needs
+
+
+def split(form: FormOp, schedule: ScheduleAttr, facts: Facts) -> Split | None:
+    """The heads of all batches, which a team whose size divides their number shares whole."""
+    assert isinstance(form, AttentionOp)
+    return tuple(name for name, _ in attention_blocks.rows_of(form, schedule).outer if name in form.extents), 1
 
 
 def lower(kernel: KernelBuilder, form: FormOp, schedule: ScheduleAttr) -> None:

@@ -33,6 +33,7 @@ from rlx_backends.cpu.schedules.contract_plan import (
     tile_of,
 )
 from rlx_backends.support.kernel_builder import KernelBuilder
+from rlx_backends.support.sharing import Split
 from rlx_backends.support.spaces import Space, int_param
 from rlx_dialects.dims import DimExpr, ceildiv, const, floordiv, mod, sym
 from rlx_dialects.dims.facts import Facts
@@ -133,6 +134,15 @@ def scratch(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> 
     block = int_param(schedule, "block", 0)
     needs = [Scratch(stride * block, f.value.type) for f in plan.copied_rows]
     return [*needs, *(Scratch(depth * width, f.value.type) for f in plan.panels)]
+
+
+def split(form: FormOp, schedule: ScheduleAttr, facts: Facts) -> Split | None:
+    """The rows of tiles: a team whose size divides their number shares nothing else."""
+    if schedule.kind.data not in ("packed", "plain"):
+        return None
+    assert isinstance(form, ContractOp)
+    plan = decode(form, schedule, facts)
+    return None if plan.batch else (plan.rows, ints_of(schedule.params.data["tile"])[0])
 
 
 def lower(kernel: KernelBuilder, form: FormOp, schedule: ScheduleAttr) -> None:

@@ -15,6 +15,7 @@ from xdsl.ir import SSAValue
 from rlx_backends.base import Pack, Scratch
 from rlx_backends.support.kernel_builder import KernelBuilder, Operand
 from rlx_backends.support.regions import Region, block_args
+from rlx_backends.support.sharing import Split
 from rlx_backends.support.sites import Site, load, store
 from rlx_backends.support.spaces import Dim, Space, int_param, lanes_for, rows_of, text_param, widest
 from rlx_dialects.dims import DimExpr, const
@@ -64,6 +65,16 @@ def packs(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> Se
 def scratch(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> Sequence[Scratch]:
     """None."""
     return ()
+
+
+def split(form: FormOp, schedule: ScheduleAttr, facts: Facts) -> Split | None:
+    """The rows; vectors where all is one row."""
+    dims = Space(form, facts).collapse([it.symbol.data for it in form.group("parallel")])
+    lanes = int_param(schedule, "lanes")
+    if lanes > 1 and len(dims) == 1:
+        return dims[0].members, lanes
+    along = text_param(schedule, "dim") if lanes > 1 else ""
+    return tuple(name for dim in dims if dim.name != along for name in dim.members), 1
 
 
 def lower(kernel: KernelBuilder, form: FormOp, schedule: ScheduleAttr) -> None:

@@ -21,6 +21,7 @@ from rlx_backends.cpu.schedules.columns import for_columns
 from rlx_backends.cpu.schedules.reduce_rows import RowKernel
 from rlx_backends.support.kernel_builder import KernelBuilder
 from rlx_backends.support.row_stages import RowStages, element_type, is_row
+from rlx_backends.support.sharing import Split
 from rlx_backends.support.sites import Site
 from rlx_backends.support.spaces import Clashes, Dim, Space, int_param, lanes_for, rows_of, text_param, widest
 from rlx_dialects.dims import DimExpr, const
@@ -115,6 +116,13 @@ def scratch(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> 
     if schedule.kind.data == "columns":
         elements = elements * int_param(schedule, "lanes")
     return [Scratch(elements, element_type(value)) for value in RowStages(form).kept]
+
+
+def split(form: FormOp, schedule: ScheduleAttr, facts: Facts) -> Split | None:
+    """The rows, where each is one thread's alone."""
+    if schedule.kind.data == "columns":
+        return None
+    return tuple(name for dim in _dims(Space(form, facts), "parallel") for name in dim.members), 1
 
 
 def lower(kernel: KernelBuilder, form: FormOp, schedule: ScheduleAttr) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from rlx_backends.base import Pack, Scratch
 from rlx_backends.cpu.schedules import scan, scatter, sort
 from rlx_backends.support.kernel_builder import KernelBuilder
+from rlx_backends.support.sharing import Split
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.lir import FormOp, ScanOp, ScatterOp, ScheduleAttr, SortOp
 
@@ -27,6 +28,11 @@ def packs(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> Se
 def scratch(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> Sequence[Scratch]:
     """What a sort keeps of a row; the others need none."""
     return sort.scratch(form, schedule) if isinstance(form, SortOp) else ()
+
+
+def split(form: FormOp, schedule: ScheduleAttr, facts: Facts) -> Split | None:
+    """None: what a thread touches is not a part of its own."""
+    return None
 
 
 def lower(kernel: KernelBuilder, form: FormOp, schedule: ScheduleAttr) -> None:

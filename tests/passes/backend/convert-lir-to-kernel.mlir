@@ -90,3 +90,57 @@ lir.program @main arena(0) attributes {rlx.dims = [#rlx.dim<S in [1, 8]>]} {
     lir.yield %0 : f32
   } : !lir.buffer<S x f32>, !lir.buffer<S x f32>
 }
+
+// -----
+
+// Threads find what they wrote themselves if their number divides the rows; sums of columns read what others wrote.
+// CHECK: kernel.entry @rlx_main {
+// CHECK: kernel.call @map_0(
+// CHECK-NEXT: %[[ROWS:.*]] = arith.constant 24 : index
+// CHECK-NEXT: %[[REST:.*]] = arith.remsi %[[ROWS]], %{{.*}} : index
+// CHECK-NEXT: %[[NONE:.*]] = arith.constant 0 : index
+// CHECK-NEXT: %[[OTHERS:.*]] = arith.cmpi ne, %[[REST]], %[[NONE]] : index
+// CHECK-NEXT: scf.if %[[OTHERS]] {
+// CHECK-NEXT:   kernel.barrier interruptible
+// CHECK-NEXT: }
+// CHECK-NEXT: kernel.call @reduce_1(
+// CHECK-NEXT: kernel.barrier interruptible
+// CHECK-NEXT: kernel.call @reduce_2(
+lir.program @main arena(0) {
+  %x = lir.input @x : !lir.buffer<24 x 7 x f32>
+  %v = lir.input @v : !lir.buffer<7 x f32>
+  %t = lir.output @t : !lir.buffer<24 x 7 x f32>
+  %s = lir.output @s : !lir.buffer<24 x f32>
+  %c = lir.output @c : !lir.buffer<7 x f32>
+  lir.map (i : 24, j : 7) ins(%x[i, j], %v[j]) outs(%t[i, j]) params {schedule = [#lir.schedule<"vector" {dim = "j", lanes = 8 : i64}>]} {
+  ^bb0(%0: f32, %1: f32):
+    %2 = arith.addf %0, %1 : f32
+    lir.yield %2 : f32
+  } : !lir.buffer<24 x 7 x f32>, !lir.buffer<7 x f32>, !lir.buffer<24 x 7 x f32>
+  lir.reduce (i : 24 | j : 7) ins(%t[i, j]) outs(%s[i]) params {schedule = [#lir.schedule<"rows" {dim = "j", lanes = 8 : i64, heavy = 8 : i64}>]} {
+  ^bb0(%row: !lir.row<f32>):
+    %sum = lir.fold(%row) init [0.000000e+00 : f32] {
+    ^bb1(%0: f32, %1: f32):
+      %2 = arith.addf %0, %1 : f32
+      lir.yield %2 : f32
+    } combine {
+    ^bb2(%3: f32, %4: f32):
+      %5 = arith.addf %3, %4 : f32
+      lir.yield %5 : f32
+    } : (!lir.row<f32>) -> f32
+    lir.yield %sum : f32
+  } : !lir.buffer<24 x 7 x f32>, !lir.buffer<24 x f32>
+  lir.reduce (j : 7 | i : 24) ins(%t[i, j]) outs(%c[j]) params {schedule = [#lir.schedule<"columns" {dim = "j", lanes = 8 : i64}>]} {
+  ^bb0(%row: !lir.row<f32>):
+    %sum = lir.fold(%row) init [0.000000e+00 : f32] {
+    ^bb1(%0: f32, %1: f32):
+      %2 = arith.addf %0, %1 : f32
+      lir.yield %2 : f32
+    } combine {
+    ^bb2(%3: f32, %4: f32):
+      %5 = arith.addf %3, %4 : f32
+      lir.yield %5 : f32
+    } : (!lir.row<f32>) -> f32
+    lir.yield %sum : f32
+  } : !lir.buffer<24 x 7 x f32>, !lir.buffer<7 x f32>
+}
