@@ -63,6 +63,15 @@ class Lowered:
             raise LowerError(f"target '{self.target}' has no stage '{stage}'; it has: {known}", code="unknown-stage")
         return emitted
 
+    def as_binary(self, stage: str) -> bytes:
+        """What the target's assembler or linker makes of the kernels (cubin, hsaco). LowerError for a stage that there is not,
+        TargetError if the tool is missing.
+        """
+        chosen: Any = backend(self.target)
+        if stage not in getattr(chosen, "binaries", ()):
+            raise LowerError(f"target '{self.target}' has no binary '{stage}'", code="unknown-stage")
+        return chosen.binary(stage, self.modules["kernel"], self._machine, self.options.to_json())
+
     def _backend_text(self, stage: str) -> str | None:
         chosen = backend(self.target)
         if stage not in getattr(chosen, "texts", ()) or "kernel" not in self.modules:

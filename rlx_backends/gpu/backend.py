@@ -41,6 +41,8 @@ class GpuBackend:
     name: str
     device_code: str
     device_texts: tuple[str, ...]
+    binaries: tuple[str, ...] = ()
+    """Stages that are no text: what the target's own assembler or linker makes."""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -104,6 +106,10 @@ class GpuBackend:
 
     def device_text(self, stage: str, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> str:
         """A stage of `device_texts`."""
+        raise NotImplementedError
+
+    def binary(self, stage: str, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> bytes:
+        """A stage of `binaries`. TargetError says which tool is missing."""
         raise NotImplementedError
 
     def device_objects(self, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> Mapping[str, bytes]:

@@ -19,6 +19,7 @@ class RocmBackend(GpuBackend):
     name = "rocm"
     device_code = "device.hsaco"
     device_texts = ("llvm", "amdgcn")
+    binaries = ("hsaco",)
 
     def device_text(self, stage: str, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> str:
         """LLVM IR of the kernels, or the assembly made from it."""
@@ -26,6 +27,10 @@ class RocmBackend(GpuBackend):
         from rlx_backends.rocm.emit import emit
 
         return emit(module, target) if stage == "llvm" else assembly(module, target)
+
+    def binary(self, stage: str, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> bytes:
+        """The code object."""
+        return self.device_objects(module, target, options)[self.device_code]
 
     def device_objects(self, module: ModuleOp, target: GpuTarget, options: Mapping[str, Any]) -> Mapping[str, bytes]:
         """`device.hsaco` and `device.s`."""

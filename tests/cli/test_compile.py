@@ -127,3 +127,24 @@ def test_a_forced_schedule(rlx_cli: Cli) -> None:
     bad = rlx_cli("compile", "ffn.mlir", "--emit", "lir", "--schedules", "matmul_bias_act=fast")
     assert bad.code == 1
     assert "fast" in bad.err
+
+
+@pytest.mark.parametrize(
+    ("target", "stage", "start"),
+    [("cuda", "ptx", ".version"), ("rocm", "amdgcn", ".amdgcn_target"), ("metal", "msl", "#include <metal_stdlib>")],
+)
+def test_texts_of_gpu_kernels(work: Work, rlx_cli: Cli, target: str, stage: str, start: str) -> None:
+    done = rlx_cli("compile", "ffn.mlir", "--target", target, "--emit", stage)
+    assert (done.code, done.err) == (0, "")
+    assert start in done.out
+
+
+@pytest.mark.parametrize(("target", "stage"), [("cuda", "cubin"), ("rocm", "hsaco")])
+def test_machine_code_of_gpu_kernels(work: Work, rlx_cli: Cli, target: str, stage: str) -> None:
+    """Where the tool is missing, an error names it; where it is, the file is an ELF."""
+    done = rlx_cli("compile", "ffn.mlir", "--target", target, "--emit", stage, "-o", f"k.{stage}")
+    if done.code:
+        assert done.code == 1 and ("ptxas" in done.err if target == "cuda" else "ld" in done.err)
+        pytest.skip(f"no {stage} here: {done.err.splitlines()[0]}")
+    assert Path(f"k.{stage}").read_bytes()[:4] == b"\x7fELF"
+    assert rlx_cli("compile", "ffn.mlir", "--target", target, "--emit", stage).code == 2

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser, package=False)
     add = parser.add_argument
     add("-o", "--output", metavar="FILE", help="the package (default: MODEL.rlxpkg) or, with --emit, the text (default: stdout)")
-    add("--emit", metavar="STAGE", help="print a stage instead: hir, mir, lir, kernel, llvm, asm, ptx, …, or the memory plan")
+    add("--emit", metavar="STAGE", help="give a stage instead: hir, mir, lir, kernel, llvm, asm, ptx, cubin, …, or the memory plan")
     add("--weights", metavar="FILE", help="a safetensors file: check that it fits the model")
     add("--packed", action="store_true", help="put the weights into the package, as the code uses them")
     add("--dump-ir", metavar="DIR", help="write the IR after each pass into this folder")
@@ -82,14 +82,23 @@ def _check_stage(target: str, stage: str) -> None:
     from rlx_backends.registry import backend
     from rlx_passes.pipelines import PIPELINES
 
-    texts = getattr(backend(target), "texts", ())
+    chosen = backend(target)
+    emitted = [*getattr(chosen, "texts", ()), *getattr(chosen, "binaries", ())]
     pipeline = PIPELINES.get(f"{target}-default")
-    known = [*(s.name for s in pipeline.stages if pipeline), *texts, _PLAN] if pipeline else [*texts, _PLAN]
+    known = [*(s.name for s in pipeline.stages), *emitted, _PLAN] if pipeline else [*emitted, _PLAN]
     if stage not in known:
         raise UsageError(f"target '{target}' has no stage '{stage}'", code="unknown-stage", hint=f"it has: {', '.join(known)}")
 
 
 def _emit(lowered: Lowered, args: argparse.Namespace) -> int:
+    from rlx_backends.registry import backend
+
+    if args.emit in getattr(backend(lowered.target), "binaries", ()):
+        if not args.output or args.json:
+            raise UsageError(f"stage '{args.emit}' is no text", code="argument", hint="say -o FILE, without --json")
+        data = lowered.as_binary(args.emit)
+        write_file(args.output, lambda path: path.write_bytes(data))
+        return OK
     if args.emit == _PLAN:
         report = lowered.memory_plan
         text, data = str(report), {"plan": report.to_json()}
