@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser, package=False)
     add = parser.add_argument
     add("-o", "--output", metavar="FILE", help="the package (default: MODEL.rlxpkg) or, with --emit, the text (default: stdout)")
-    add("--emit", metavar="STAGE", help="give a stage instead: hir, mir, lir, kernel, llvm, asm, ptx, cubin, …, or the memory plan")
+    add("--emit", metavar="STAGE", help="give a stage instead: hir, mir, lir, kernel, llvm, ptx, cubin, …, or the memory plan")
     add("--weights", metavar="FILE", help="a safetensors file: check that it fits the model")
     add("--packed", action="store_true", help="put the weights into the package, as the code uses them")
     add("--dump-ir", metavar="DIR", help="write the IR after each pass into this folder")
