@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from xdsl.dialects.builtin import ModuleOp
 
+from rlx_backends.cuda import copies, math, matrix
 from rlx_backends.cuda.target import CONST, SPACES, TRIPLE
 from rlx_backends.gpu.llvm import handlers
 from rlx_backends.gpu.llvm_isa import Isa
+from rlx_backends.gpu.llvm_matrix import Layout, registers_of
 from rlx_backends.gpu.target import GpuTarget
 from rlx_backends.llvm import FunctionEmitter, TargetEmission, emit_module
 from rlx_backends.llvm.math import math_table
 from rlx_dialects.gpu import AXES, KernelOp
+from rlx_dialects.gpu.matrix import FragmentLoadOp, MultiplyOp
+from rlx_dialects.kernel.fragment import FragmentType
 
 LANES = 16
 """Lanes of a register: what one access of 16 bytes takes of the smallest elements. LLVM takes vectors apart."""
@@ -26,10 +32,12 @@ def emit(module: ModuleOp, target: GpuTarget) -> str:
 
 def emission(target: GpuTarget) -> TargetEmission:
     """What the shared emitter must know of this GPU."""
+    isa = Ptx(target.facts)
     return TargetEmission(
         lanes=LANES,
         math=math_table(0),
-        handlers=handlers(Ptx(target.facts)),
+        handlers={**handlers(isa), **copies.HANDLERS, **math.HANDLERS},
+        fragments=partial(registers_of, isa),
         function_attributes="convergent nounwind",
         helper_attributes="alwaysinline",
         spaces=SPACES,
@@ -91,3 +99,17 @@ class Ptx(Isa):
 
     def vote(self, f: FunctionEmitter, kind: str, condition: str) -> str:
         return f.intrinsic(f"llvm.nvvm.vote.{kind}.sync", "i1", [_ALL, ("i1", condition)])
+
+    # -- matrices
+
+    def fragment(self, kind: FragmentType) -> Layout:
+        return matrix.layout(kind)
+
+    def load_fragment(self, f: FunctionEmitter, op: FragmentLoadOp) -> list[str] | None:
+        return matrix.load(self, f, op)
+
+    def operand(self, f: FunctionEmitter, kind: FragmentType, element: str) -> str:
+        return matrix.operand(f, kind, element)
+
+    def multiply(self, f: FunctionEmitter, op: MultiplyOp) -> list[str]:
+        return matrix.multiply(f, op)

@@ -15,6 +15,7 @@ from xdsl.dialects.builtin import i1
 from xdsl.ir import Operation
 
 from rlx_backends.gpu import llvm_ids as ids
+from rlx_backends.gpu import llvm_matrix as matrix
 from rlx_backends.gpu import llvm_subgroups as subgroups
 from rlx_backends.gpu.llvm_isa import Isa, kernel_around
 from rlx_backends.gpu.shared_memory import shared_layout
@@ -53,6 +54,10 @@ def handlers(isa: Isa) -> dict[type[Operation], Callable[[FunctionEmitter, Opera
         ops.subgroup_reduce: subgroups.reduce,
         ops.vote: subgroups.vote,
         ops.atomic: atomic,
+        ops.matrix_load: matrix.load,
+        ops.matrix_fill: matrix.fill,
+        ops.matrix_multiply: matrix.multiply,
+        ops.matrix_store: matrix.store,
         FaultOp: fault,
         PrefetchOp: skip,  # other threads hide the latency of memory
         EntryOp: skip,

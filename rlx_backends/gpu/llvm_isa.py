@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from xdsl.ir import Operation
 
 from rlx_backends.llvm.function import FunctionEmitter
 from rlx_dialects.gpu import GpuFacts, GpuOps, KernelOp, dialect_of
+from rlx_dialects.gpu.matrix import FragmentLoadOp, MultiplyOp
 from rlx_dialects.gpu.ops import IdOp
+from rlx_dialects.kernel.fragment import FragmentType
 from rlx_dialects.kernel.functions import FuncOp
+
+if TYPE_CHECKING:
+    from rlx_backends.gpu.llvm_matrix import Layout
 
 
 class Isa(ABC):
@@ -76,6 +82,30 @@ class Isa(ABC):
     @abstractmethod
     def vote(self, f: FunctionEmitter, kind: str, condition: str) -> str:
         """An `i1`: whether a condition holds in `any` or `all` lanes."""
+
+    # -- matrices
+
+    def member(self, f: FunctionEmitter, op: Operation, kind: FragmentType) -> str:
+        """This thread's number among those that hold a fragment together."""
+        from rlx_backends.gpu.llvm_ids import lane
+
+        return lane(self, f, op)
+
+    @abstractmethod
+    def fragment(self, kind: FragmentType) -> Layout:
+        """Which elements of a fragment the lanes hold."""
+
+    def load_fragment(self, f: FunctionEmitter, op: FragmentLoadOp) -> list[str] | None:
+        """The registers of a fragment by an instruction of its own; None where plain loads are to be used."""
+        return None
+
+    def operand(self, f: FunctionEmitter, kind: FragmentType, element: str) -> str:
+        """A scalar as a fragment of this kind holds it."""
+        return element
+
+    @abstractmethod
+    def multiply(self, f: FunctionEmitter, op: MultiplyOp) -> list[str]:
+        """The registers of `a · b + c`."""
 
 
 def kernel_around(op: Operation) -> KernelOp | None:

@@ -19,7 +19,7 @@ from rlx_dialects.gpu.ops import ShuffleOp, SubgroupReduceOp, VoteOp
 _WORD = 32
 
 
-def _whole_subgroups(isa: Isa, f: FunctionEmitter, op: Operation) -> None:
+def whole_subgroups(isa: Isa, f: FunctionEmitter, op: Operation) -> None:
     """LowerError if the block ends in a part of a subgroup: lanes that do not exist cannot take part."""
     around = kernel_around(op)
     threads = isa.facts.subgroup if around is None else prod(around.block)
@@ -89,7 +89,7 @@ def move(isa: Isa, f: FunctionEmitter, op: Operation, kind: str, words: list[str
 
 
 def shuffle(isa: Isa, f: FunctionEmitter, op: ShuffleOp) -> None:
-    _whole_subgroups(isa, f, op)
+    whole_subgroups(isa, f, op)
     element = f.type_of(op.source.type)
     constant = _constant(op.offset)
     words = _to_words(f, f.scalar(op.source), element)
@@ -105,7 +105,7 @@ def reduce(isa: Isa, f: FunctionEmitter, op: SubgroupReduceOp) -> None:
 
     Narrow floats are reduced in f32 and rounded once, at the end.
     """
-    _whole_subgroups(isa, f, op)
+    whole_subgroups(isa, f, op)
     type_ = op.source.type
     narrow = casts.is_narrow(type_)
     total = f.scalar(op.source)
@@ -122,5 +122,5 @@ def reduce(isa: Isa, f: FunctionEmitter, op: SubgroupReduceOp) -> None:
 
 
 def vote(isa: Isa, f: FunctionEmitter, op: VoteOp) -> None:
-    _whole_subgroups(isa, f, op)
+    whole_subgroups(isa, f, op)
     f.define(op.result, [isa.vote(f, op.kind.data, f.scalar(op.source))])

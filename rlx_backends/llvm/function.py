@@ -20,6 +20,7 @@ from rlx_backends.llvm.values import (
     splat,
     suffix,
 )
+from rlx_dialects.kernel.fragment import FragmentType
 from rlx_dialects.kernel.types import PtrType
 from rlx_passes.support.locations import location_of
 from rlx_runtime.errors import LowerError
@@ -112,6 +113,9 @@ class FunctionEmitter:
     def pieces(self, value: SSAValue) -> tuple[str, tuple[int, ...], tuple[int, ...], int]:
         if isinstance(value.type, PtrType):
             return self.type_of(value.type), (), (0,), 1
+        if isinstance(value.type, FragmentType) and self.target.fragments is not None:
+            element, width, count = self.target.fragments(value.type)
+            return element, (), (width,), count
         return pieces_of(value.type, self.target.lanes)
 
     def register_types(self, value: SSAValue) -> list[str]:

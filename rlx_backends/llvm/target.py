@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from xdsl.ir import Operation
 
+from rlx_dialects.kernel.fragment import FragmentType
+
 if TYPE_CHECKING:
     from rlx_backends.llvm.function import FunctionEmitter
 
@@ -52,6 +54,8 @@ class TargetEmission:
     """Leave the unrolling of loops to LLVM; otherwise loops say that they stay as they are."""
     branch_on_masks: bool = False
     """A masked access tests whether all lanes are on, and then is one access without a mask."""
+    fragments: Callable[[FragmentType], tuple[str, int, int]] | None = None
+    """The registers of one thread that hold its part of a fragment: element, lanes (0: scalars) and number of registers."""
     header: str = ""
     """What the text begins with."""
     metadata: str = ""

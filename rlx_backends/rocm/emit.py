@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 
 from xdsl.dialects.builtin import ModuleOp
 
 from rlx_backends.gpu.llvm import handlers
 from rlx_backends.gpu.llvm_isa import Isa, module_asks
+from rlx_backends.gpu.llvm_matrix import Layout, registers_of
 from rlx_backends.gpu.target import GpuTarget
 from rlx_backends.llvm import FunctionEmitter, TargetEmission, emit_module
 from rlx_backends.llvm.math import math_table
+from rlx_backends.rocm import copies, math, matrix
 from rlx_backends.rocm.target import CODE_OBJECT_VERSION, CONSTANT, SPACES, TRIPLE, is_rdna
 from rlx_dialects.gpu import AXES, KernelOp
+from rlx_dialects.gpu.matrix import MultiplyOp
+from rlx_dialects.kernel.fragment import FragmentType
 
 LANES = 16
 """Lanes of a register: what one access of 16 bytes takes of the smallest elements. LLVM takes vectors apart."""
@@ -34,10 +39,12 @@ def emit(module: ModuleOp, target: GpuTarget) -> str:
 
 def emission(target: GpuTarget) -> TargetEmission:
     """What the shared emitter must know of this GPU."""
+    isa = Gcn(target.facts)
     return TargetEmission(
         lanes=LANES,
         math=math_table(0),
-        handlers=handlers(Gcn(target.facts)),
+        handlers={**handlers(isa), **copies.HANDLERS, **math.HANDLERS},
+        fragments=partial(registers_of, isa),
         function_attributes="convergent nounwind",
         helper_attributes="alwaysinline",
         spaces=SPACES,
@@ -152,3 +159,11 @@ class Gcn(Isa):
         asked = condition if kind == "any" else f.emit(f"xor i1 {condition}, true")
         bits = f.intrinsic(f"llvm.amdgcn.ballot.{mask}", mask, [("i1", asked)])
         return f.emit(f"icmp {'ne' if kind == 'any' else 'eq'} {mask} {bits}, 0")
+
+    # -- matrices
+
+    def fragment(self, kind: FragmentType) -> Layout:
+        return matrix.layout(self.facts, kind)
+
+    def multiply(self, f: FunctionEmitter, op: MultiplyOp) -> list[str]:
+        return matrix.multiply(self.facts, f, op)
