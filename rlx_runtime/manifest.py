@@ -110,13 +110,16 @@ class DeviceKernel:
 
 @dataclass(frozen=True)
 class Device:
-    """The device code: its dialect, architecture, object, kernels, and whether one of them may report a fault."""
+    """The device code: its dialect, architecture, object, kernels, whether one of them may report a fault, and the numbers of the
+    dims that launches depend on otherwise than through memory.
+    """
 
     dialect: str
     arch: str
     code: str
     kernels: tuple[DeviceKernel, ...]
     faults: bool
+    launch_dims: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -347,7 +350,15 @@ def _device(node: _Node) -> Device:
         code=node.string("code"),
         kernels=tuple(node.each("kernels", _device_kernel)),
         faults=node.get("faults", bool),
+        launch_dims=_numbers(node, "launch_dims"),
     )
+
+
+def _numbers(node: _Node, key: str) -> tuple[int, ...]:
+    found = node.get(key, list)
+    if not all(type(number) is int and number >= 0 for number in found):
+        raise _fault(f"{node.place}.{key}", "expected numbers")
+    return tuple(found)
 
 
 def _device_kernel(node: _Node) -> DeviceKernel:

@@ -15,7 +15,7 @@ from rlx_backends.support.boundary import boundary
 from rlx_backends.support.plan_function import guards
 from rlx_dialects.dims.solve import SolveError, solve_symbols
 from rlx_dialects.gpu import KernelOp
-from rlx_dialects.kernel import PtrType, StatusPointerOp
+from rlx_dialects.kernel import DimOp, EntryOp, PtrType, StatusPointerOp
 from rlx_dialects.lir import (
     BufferType,
     ConstantOp,
@@ -198,6 +198,7 @@ def build_manifest(module: ModuleOp, *, name: str, target: str, compiler: str, r
 def device_section(module: ModuleOp, dialect: str, arch: str, code: str) -> dict[str, Any]:
     """How the object `code` is loaded, from the kernels of the module that it was made from."""
     kernels = [op for op in module.body.block.ops if isinstance(op, KernelOp)]
+    entries = [op for op in module.body.block.ops if isinstance(op, EntryOp)]
     return {
         "dialect": dialect,
         "arch": arch,
@@ -212,7 +213,13 @@ def device_section(module: ModuleOp, dialect: str, arch: str, code: str) -> dict
             for op in kernels
         ],
         "faults": any(isinstance(op, StatusPointerOp) for op in module.walk()),
+        "launch_dims": sorted({dim for entry in entries for dim in _launch_dims(entry)}),
     }
+
+
+def _launch_dims(entry: EntryOp) -> Iterable[int]:
+    """The dims that grids and arguments of launches depend on; the others reach kernels through memory, or not at all."""
+    return (op.number.value.data for op in entry.walk() if isinstance(op, DimOp) and op.result.uses.get_length())
 
 
 def _guard(guard: ConstraintAttr, program: ProgramOp) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from rlx_runtime.arena import WarmFramePool, aligned_block
 from rlx_runtime.code import FRAME_LIMIT, HostCode
 from rlx_runtime.errors import Error, PackageError, RuntimeFault, TargetError
 from rlx_runtime.gpu.driver import EXECUTED, Driver, open_driver
+from rlx_runtime.gpu.graphs import Graphs
 from rlx_runtime.gpu.memory import Block, Event, Pending, StatusPool
 from rlx_runtime.manifest import Device, Program
 
@@ -116,16 +117,33 @@ class DeviceCode(HostCode):
         return self._run_plan(program, np.zeros(len(self.manifest.dims), np.int64), 1, 0)[0]
 
     def enter(
-        self, program: Program, frame: DeviceFrame, values: NDArray[np.int64], arena_bytes: int, stream: int, keep: Sequence[Any]
+        self,
+        program: Program,
+        frame: DeviceFrame,
+        values: NDArray[np.int64],
+        arena_bytes: int,
+        stream: int,
+        keep: Sequence[Any],
+        graphs: bool = False,
     ) -> Pending:
-        """Queue a program whose buffers are in the frame. RuntimeFault if a launch fails."""
+        """Queue a program whose buffers are in the frame, as a graph if `graphs` and a call like this came before.
+
+        RuntimeFault if a launch fails.
+        """
         driver = frame.driver
         status = frame.loaded.status.take(stream) if self.device.faults else None
         frame.prepare(values, arena_bytes, stream, status)
-        self.support.run(None, self.entries[program.entry], frame.call, 1)
-        if frame.status[0]:
-            driver.synchronize(stream)
-            raise self.fault(program, frame.status.tolist())
+
+        def launch() -> None:
+            self.support.run(None, self.entries[program.entry], frame.call, 1)
+            if frame.status[0]:
+                raise self.fault(program, frame.status.tolist())
+
+        if graphs:
+            dims = values[[*self.device.launch_dims]].tobytes()
+            frame.graphs.run((frame.arguments(), dims), stream, launch)
+        else:
+            launch()
         pending = Pending(
             driver, stream, status, frame.loaded.status, lambda words: self.fault(program, words), [keep, frame.arena]
         )
@@ -169,6 +187,7 @@ class DeviceFrame:
         self._room: dict[tuple[str, str], Block] = {}
         self._device_dims = Block(driver, 8 * dims) if any(dim.runtime for dim in code.manifest.dims) else None
         self._uploaded: bytes | None = None
+        self.graphs = Graphs(driver)
         self._under_way: list[Pending] = []
         self._last: Event | None = None
 
@@ -211,6 +230,10 @@ class DeviceFrame:
         self._words[8] = stream
         self._words[9] = 0 if self._device_dims is None else self._device_dims.address
         self._words[10] = 0 if status is None else status.address
+
+    def arguments(self) -> bytes:
+        """All addresses that launches see."""
+        return self.buffers.tobytes() + self._words[[3, 9, 10]].tobytes()
 
     def left(self, pending: Pending) -> None:
         """A call was queued."""

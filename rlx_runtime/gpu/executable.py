@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rlx_runtime.binding import Weights
 from rlx_runtime.code import Plan
 from rlx_runtime.dtypes import buffer_bytes, numpy_dtype, unpack_i4
-from rlx_runtime.errors import BindError
+from rlx_runtime.errors import BindError, TargetError
 from rlx_runtime.executable import Artifact, Executable
 from rlx_runtime.gpu.array import Array
 from rlx_runtime.gpu.code import DeviceCode, DeviceFrame
@@ -113,6 +113,7 @@ class DeviceExecutable(Executable):
     def _setup(self, code: DeviceCode, bound: DeviceWeights | None, fixed: Mapping[str, int]) -> None:
         super()._setup(code, bound, fixed)
         self._static: NDArray[np.int64] | None = None
+        self._graphs = False
 
     @property
     def label(self) -> str:
@@ -123,6 +124,25 @@ class DeviceExecutable(Executable):
     def driver(self) -> Driver:
         """What runs the code. TargetError says what is missing."""
         return self._code.driver()
+
+    def with_graphs(self) -> DeviceExecutable:
+        """The same executable, which replays repeated calls as graphs of the driver: one launch in place of many.
+
+        The first call with certain shapes and buffers runs as usual, the second is recorded. It pays where calls come with the
+        same arrays again: host arrays always, device arrays with `out=` and the same inputs. TargetError where there are none.
+        """
+        if not self.driver.graphs:
+            raise TargetError(f"{self.driver.device} records no graphs", code="no-graphs")
+        derived = self._derive(self._bound, self._signature.fixed)
+        assert isinstance(derived, DeviceExecutable)
+        derived._graphs = True
+        return derived
+
+    def _derive(self, bound: Any, fixed: Mapping[str, int], code: Any = None) -> Executable:
+        derived = super()._derive(bound, fixed, code)
+        assert isinstance(derived, DeviceExecutable)
+        derived._graphs = self._graphs
+        return derived
 
     # -- weights and state
 
@@ -235,7 +255,7 @@ class DeviceExecutable(Executable):
                 frame.buffers[position] = address
             if each.host is not None and kind != "input":
                 downloads.append((each.spec, each.host, address))
-        pending = self._code.enter(self._manifest.main, frame, plan.values, plan.arena_bytes, stream, keep)
+        pending = self._code.enter(self._manifest.main, frame, plan.values, plan.arena_bytes, stream, keep, self._graphs)
         for each in (*states, *outputs):
             if each.operand is not None and each.operand.array is not None:
                 each.operand.array.mark(pending)

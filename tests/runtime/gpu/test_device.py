@@ -9,6 +9,7 @@ import pytest
 
 import rlx
 from rlx_runtime.gpu import dlpack
+from rlx_runtime.gpu import driver as drivers
 from tests.runtime.gpu.conftest import PretendedDevice
 from tests.runtime.gpu.models import EMULATE, TABLE, WEIGHT, cached, floats, lookup, scaled
 
@@ -189,3 +190,90 @@ def test_a_launch_that_fails(exe, device: PretendedDevice, monkeypatch: pytest.M
     with pytest.raises(rlx.RuntimeFault, match="launch failed with error 719") as caught:
         rlx.compile(scaled(), "cuda", EMULATE, weights={"w": WEIGHT})(floats(3, 7))
     assert caught.value.code == "launch"
+
+
+class Recorder(PretendedDevice):
+    """Records launches instead of doing them while it captures, and replays what it recorded."""
+
+    graphs = True
+
+    def __init__(self, dialect: str) -> None:
+        import ctypes
+
+        super().__init__(dialect)
+        signature = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, *[ctypes.c_uint32] * 7, *[ctypes.c_void_p] * 3)
+        real = signature(self.launch_address)
+
+        def launch(function, *rest):
+            *sizes, stream, params, extra = rest
+            if self.recording is None:
+                return real(function, *sizes, stream, params, extra)
+            kept = (ctypes.c_int64 * 8)(*[ctypes.c_int64.from_address(place).value for place in self.places(params, function)])
+            table = (ctypes.c_void_p * 8)(*[ctypes.addressof(kept) + 8 * i for i in range(8)])
+            self.recording.append((kept, table, lambda: real(function, *sizes, stream, ctypes.addressof(table), extra)))
+            return 0
+
+        self.recording: list | None = None
+        self.recorded: dict[int, list] = {}
+        self.counts: dict[int, int] = {}
+        self._callback = signature(launch)
+        self.launch_address = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
+
+    def places(self, params: int, function: int) -> list[int]:
+        import ctypes
+
+        count = self.counts[function]
+        return [ctypes.c_int64.from_address(params + 8 * i).value for i in range(count)]
+
+    def function(self, module: int, name: str, shared_bytes: int) -> int:
+        found = super().function(module, name, shared_bytes)
+        self.counts[found] = self.arguments[name]
+        return found
+
+    def begin_capture(self, stream: int) -> None:
+        self.recording = []
+
+    def end_capture(self, stream: int) -> int:
+        number = 1 + self.log.count("recorded")
+        self.recorded[number], self.recording = self.recording or [], None
+        self.log.append("recorded")
+        return number
+
+    def launch_graph(self, graph: int, stream: int) -> None:
+        self.log.append("replayed")
+        for _, _, again in self.recorded[graph]:
+            assert again() == 0
+
+    def free_graph(self, graph: int) -> None:
+        self.log.append("freed")
+        del self.recorded[graph]
+
+
+def test_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder("cuda")
+    monkeypatch.setattr(drivers, "_open", lambda dialect, simulated: recorder)
+    plain = rlx.compile(cached(), "cuda", EMULATE)
+    recorder.arguments = {k["name"]: len(k["arguments"]) for k in plain.manifest["device"]["kernels"]}
+    assert plain.manifest["device"]["launch_dims"] == [0], "a runtime dim reaches kernels through memory"
+    exe = plain.with_graphs()
+    state, wanted = exe.new_state(), np.zeros((1, 2, 16, 3), np.float32)
+    for past in range(8):
+        x = floats(1, 2, 2, 3, seed=past)
+        np.testing.assert_array_equal(exe(x, P=past, state=state), x * x)
+        wanted[:, :, past : past + 2] = x
+        np.testing.assert_array_equal(state["k"].to_numpy(), wanted)
+    assert (recorder.log.count("recorded"), recorder.log.count("replayed")) == (1, 7)
+    for length in (1, 3, 4):
+        for _ in range(3):
+            exe(floats(1, 2, length, 3), P=0, state=state)
+    assert recorder.log.count("recorded") == 4
+    for _ in range(12):
+        exe(exe.to_device(floats(1, 2, 1, 3)), P=0, state=exe.new_state())
+    del exe, plain, state
+    gc.collect()
+    assert not recorder.recorded
+
+
+def test_no_graphs() -> None:
+    with pytest.raises(rlx.TargetError, match="records no graphs"):
+        rlx.compile(cached(), "cuda", EMULATE).with_graphs()
