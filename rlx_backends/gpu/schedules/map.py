@@ -1,7 +1,7 @@
 """Schedules of `lir.map` on GPUs.
 
 * `vector`: a thread computes `lanes` neighbouring points along dim `dim`, chosen so that results are written contiguously and
-  most operands read so; neighbouring threads have neighbouring vectors.
+  most operands read so; neighbouring threads have neighbouring vectors, `points` times (once if it is not there).
 * `tile`: for operands that lie transposed: a block computes a square of points of dims `dim` and `across`. What is contiguous
   along `across` is read along it into shared memory and taken from there along `dim`.
 """
@@ -17,6 +17,7 @@ from xdsl.ir import SSAValue
 
 from rlx_backends.base import Pack, Scratch
 from rlx_backends.gpu.kernel_builder import GpuKernelBuilder, runtime_symbols
+from rlx_backends.support.kernel_builder import total
 from rlx_backends.support.regions import Region, Values, block_args
 from rlx_backends.support.sites import Site, both, load, store
 from rlx_backends.support.spaces import Dim, Space, int_param, rows_of, text_param
@@ -29,6 +30,8 @@ from rlx_passes.support.locations import location_of
 from rlx_runtime.errors import LowerError
 
 THREADS = 256
+POINTS = 4
+"""The most vectors of a thread, where rows allow short ones only."""
 TILE, ROWS = 32, 8
 """Points of a tile along each dim; threads along `across`, or rows that are in flight at once."""
 
@@ -55,14 +58,15 @@ def choose(form: FormOp, target: Any, facts: Facts) -> Sequence[ScheduleAttr]:
     fallback = lanes
     while rest % fallback:
         fallback //= 2  # a vector across the end of a row would not lie in one piece
+    narrow = _vector(best.name, fallback, points=min(POINTS, lanes // fallback))
     if best.extent.is_const or best.extent.symbols & runtime_symbols(form):
-        return [_vector(best.name, fallback)]
-    fits = ConstraintAttr.get(best.extent % lanes, "==", const(0))
-    return [_vector(best.name, lanes, fits), _vector(best.name, fallback)]
+        return [narrow]
+    return [_vector(best.name, lanes, ConstraintAttr.get(best.extent % lanes, "==", const(0))), narrow]
 
 
-def _vector(dim: str, lanes: int, condition: ConstraintAttr | None = None) -> ScheduleAttr:
-    return ScheduleAttr.get("vector", {"dim": StringAttr(dim), "lanes": IntegerAttr(lanes, i64)}, condition)
+def _vector(dim: str, lanes: int, condition: ConstraintAttr | None = None, points: int = 1) -> ScheduleAttr:
+    params = {"dim": StringAttr(dim), "lanes": IntegerAttr(lanes, i64)}
+    return ScheduleAttr.get("vector", params | ({"points": IntegerAttr(points, i64)} if points > 1 else {}), condition)
 
 
 def parallel_dims(space: Space) -> list[Dim]:
@@ -142,7 +146,7 @@ def lower(kernel: GpuKernelBuilder, form: FormOp, schedule: ScheduleAttr) -> Non
         others = [dim for dim in dims.values() if dim.name not in (name, across)]
         _Tile(kernel, form, space, dims[name], dims[across], point).lower(others)
     else:
-        _lower_vector(kernel, form, list(dims.values()), dims.get(name), int_param(schedule, "lanes"), point)
+        _Vectors(kernel, form, list(dims.values()), dims.get(name), point).lower()
 
 
 class _Body:
@@ -155,49 +159,84 @@ class _Body:
 
     def emit(self, site: Site, known: Values | None = None) -> None:
         """`known` are operands that are there already."""
+        self.compute(site, self.loaded(site, known))
+
+    def loaded(self, site: Site, known: Values | None = None) -> Values:
         args = dict(known or {})
-        args |= {arg: load(self.b, operand, site) for arg, operand in self.elements.items() if arg not in args}
+        return args | {arg: load(self.b, operand, site) for arg, operand in self.elements.items() if arg not in args}
+
+    def compute(self, site: Site, args: Values) -> None:
         values: list[SSAValue] = Region(self.b, self.block, self.whole).run(args, site)
         for operand, value in zip(self.b.outs, values, strict=True):
             store(self.b, operand, value, site)
 
 
-def _lower_vector(
-    b: GpuKernelBuilder, form: MapOp, dims: Sequence[Dim], along: Dim | None, lanes: int, point: dict[str, DimExpr]
-) -> None:
-    """The last vector of a row that is the whole space may be cut short; rows of a larger space hold whole vectors."""
-    body = _Body(b, form)
-    loops = [(dim.name, dim.extent) for dim in dims if dim is not along]
-    vectors = const(1)
-    if along is not None:
-        vector = b.fresh("vector") if lanes > 1 else along.name
-        vectors = (along.extent + (lanes - 1)) // lanes
-        b.declare({vector: vectors} if lanes > 1 else {})
-        loops.append((vector, vectors))
-    count = rows_of(dim for dim in dims if dim is not along) * vectors
-    b.launch([(b.grid_extent(count) + (THREADS - 1)) // THREADS], [THREADS])
-    place = b.add(b.mul(b.block_at(), THREADS), b.thread())
+class _Vectors:
+    """A vector, or `points` of them in whole blocks, for each thread."""
 
-    def points() -> None:
-        b.bind_point(loops, place)
+    def __init__(self, b: GpuKernelBuilder, form: MapOp, dims: Sequence[Dim], along: Dim | None, point: dict[str, DimExpr]):
+        self.b = b
+        self.body = _Body(b, form)
+        self.dims = dims
+        self.along = along
+        self.point = point
+        self.lanes, self.points = int_param(b.schedule, "lanes"), int_param(b.schedule, "points", 1)
+        self.loops = [(dim.name, dim.extent) for dim in dims if dim is not along]
+        if along is not None:
+            self.loops.append((along.name, (along.extent + (self.lanes - 1)) // self.lanes))
+
+    def lower(self) -> None:
+        """The last vector of a row that is the whole space may be cut short; rows of a larger space hold whole vectors."""
+        b = self.b
+        count = total(extent for _, extent in self.loops)
+        size = THREADS * self.points
+        b.launch([(b.grid_extent(count) + (size - 1)) // size], [THREADS])
+        start = b.mul(b.block_at(), size)
+        place, end = b.add(start, b.thread()), b.at(count)
+        if self.points == 1:
+            b.when(b.test("slt", place, end), lambda: self._one(place))
+            return
+
+        def together() -> None:
+            sites = [self._site(b.add(place, u * THREADS)) for u in range(self.points)]
+            for site, args in [(site, self.body.loaded(site)) for site in sites]:
+                self.body.compute(site, args)
+
+        def apart() -> None:
+            b.loop(place, end, THREADS, self._one)
+
+        b.when(b.test("sle", b.add(start, size), end), together, apart)
+
+    def _site(self, place: SSAValue) -> Site:
+        """At vector number `place`, which is whole, under symbols of its own."""
+        b, along, lanes = self.b, self.along, self.lanes
+        names = {name: b.fresh(name) for name, _ in self.loops}
+        b.declare({names[dim.name]: dim.extent for dim in self.dims})
+        point = {**self.point, **{name: sym(symbol) for name, symbol in names.items()}}
         if along is None or lanes == 1:
-            body.emit(Site(point))
+            b.bind_point([(names[name], extent) for name, extent in self.loops], place)
+            return Site(point)
+        vector, symbol = b.fresh("vector"), names[along.name]
+        b.declare({vector: self.loops[-1][1]})
+        b.bind_point([*((names[name], extent) for name, extent in self.loops[:-1]), (vector, self.loops[-1][1])], place)
+        b.multiples[symbol] = lanes
+        b.bind(symbol, b.mul(b.at(sym(vector)), lanes))
+        return Site(point, ((symbol, lanes),), (None,))
+
+    def _one(self, place: SSAValue) -> None:
+        b, along = self.b, self.along
+        site = self._site(place)
+        if along is None or not site.lanes or len(self.dims) > 1 or b.facts.divisor(along.extent) % self.lanes == 0:
+            self.body.emit(site)
             return
-        name = along.name
-        b.multiples[name] = lanes
-        b.bind(name, b.mul(b.at(sym(loops[-1][0])), lanes))
-        if len(dims) > 1 or b.facts.divisor(along.extent) % lanes == 0:
-            body.emit(Site(point, ((name, lanes),), (None,)))
-            return
-        start, end = b.at(sym(name)), b.at(along.extent)
-
-        def tail() -> None:
-            b.for_dim(name, start, end, 1, lambda: body.emit(Site(point)))
-
-        whole = b.test("sle", b.add(start, lanes), end)
-        b.when(whole, lambda: body.emit(Site(point, ((name, lanes),), (None,))), tail)
-
-    b.when(b.test("slt", place, b.at(count)), points)
+        (symbol,) = site.names
+        start, end = b.at(sym(symbol)), b.at(along.extent)
+        whole = b.test("sle", b.add(start, self.lanes), end)
+        b.when(
+            whole,
+            lambda: self.body.emit(site),
+            lambda: b.for_dim(symbol, start, end, 1, lambda: self.body.emit(site.scalar())) and None,
+        )
 
 
 @dataclass

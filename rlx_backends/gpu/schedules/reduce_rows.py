@@ -192,7 +192,8 @@ class RowKernel:
         _, lower, upper = ranges[-1]
 
         def inner(*carried: SSAValue) -> Sequence[SSAValue]:
-            return self._strided(b.sub(b.at(upper), b.at(lower)), b.at(lower), body, carried, unroll)
+            count = b.maximum(b.sub(b.at(upper), b.at(lower)), 0)  # a range may end before it begins
+            return self._strided(count, b.at(lower), body, carried, unroll)
 
         return b.for_all(ranges[:-1], inner, init)
 

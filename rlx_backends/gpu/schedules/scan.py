@@ -18,12 +18,14 @@ from rlx_backends.gpu.schedules.map import jumps, parallel_dims
 from rlx_backends.support.regions import Region, Values, block_args
 from rlx_backends.support.sites import Site, load, store
 from rlx_backends.support.spaces import Space, rows_of, text_param
-from rlx_dialects.dims import DimExpr, const
+from rlx_dialects.dims import DimExpr, const, sym
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.lir import FormOp, IterAttr, ScanOp, ScheduleAttr
 from rlx_passes.support.locations import location_of
 from rlx_runtime.errors import LowerError
 
+UNROLL = 4
+"""Steps whose operands are loaded at once."""
 THREADS = 64
 """A recurrence waits for itself: few threads to a block, so that all multiprocessors have some."""
 
@@ -81,14 +83,27 @@ def _steps(b: GpuKernelBuilder, form: ScanOp, step: IterAttr, site: Site) -> Non
     known: Values = {arg: load(b, operand, site) for arg, operand in fixed.items()}
     carries = [load(b, operand, site) for operand in b.extra]
 
-    def run(*carried: SSAValue) -> Sequence[SSAValue]:
-        args: Values = dict(zip(block.args[:count], carried, strict=True))
-        args |= {arg: load(b, operand, site) for arg, operand in elements.items() if arg not in fixed}
-        values = region.run(args, site, known)
-        for operand, value in zip(b.outs, values[count:], strict=False):
-            store(b, operand, value, site)
-        return values[:count]
+    varying = {arg: operand for arg, operand in elements.items() if arg not in fixed}
 
-    carries = b.for_dim(name, b.at(lower), b.at(upper), 1, run, carries)
+    def run(places: Sequence[SSAValue], carried: Sequence[SSAValue]) -> Sequence[SSAValue]:
+        """Steps at these places: all loads first, since none of them waits for the carries."""
+        sites: list[Site] = []
+        for place in places:
+            symbol = b.fresh(name)
+            b.declare({symbol: step.dim})
+            b.bind(symbol, place)
+            sites.append(Site({**site.point, name: sym(symbol)}))
+        loaded: list[Values] = [{arg: load(b, operand, at) for arg, operand in varying.items()} for at in sites]
+        for at, args in zip(sites, loaded, strict=True):
+            values = region.run({**args, **dict(zip(block.args[:count], carried, strict=True))}, at, known)
+            for operand, value in zip(b.outs, values[count:], strict=False):
+                store(b, operand, value, at)
+            carried = values[:count]
+        return carried
+
+    first, last = b.at(lower), b.at(upper)
+    end = b.add(first, b.whole(b.maximum(b.sub(last, first), 0), UNROLL))
+    carries = b.loop(first, end, UNROLL, lambda i, *carried: run([b.add(i, u) for u in range(UNROLL)], carried), carries)
+    carries = b.loop(end, last, 1, lambda i, *carried: run([i], carried), carries)
     for operand, value in zip(b.outs[len(b.outs) - count :], carries, strict=True):
         store(b, operand, value, site)

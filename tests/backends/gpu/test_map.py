@@ -59,6 +59,14 @@ def test_a_space_that_is_one_dim_has_a_tail(dtype: str, lanes: int) -> None:
         run_everywhere(text, arrays, {"A": a, "N": n}, rtol=0, schedule=VECTOR.format(dim="j", lanes=lanes))
 
 
+@pytest.mark.parametrize(("lanes", "points"), [(1, 4), (2, 2), (4, 3)])
+def test_several_vectors_of_a_thread(lanes: int, points: int) -> None:
+    schedule = f'#lir.schedule<"vector" {{dim = "j", lanes = {lanes} : i64, points = {points} : i64}}>'
+    for rows, size in ((0, 4), (1, 4), (5, 64), (12, 1000)):
+        arrays = {"x": random((rows, size)), "g": random((size,), seed=1), "r": random((rows,), seed=2)}
+        run_everywhere(ROWS, arrays, {"B": rows, "N": size}, schedule=schedule)
+
+
 def test_large_maps_take_whole_accesses() -> None:
     """16 bytes of the widest buffer, aligned where dims are multiples; every row of a long one is a run of vectors."""
     body = ROWS.split("{\n", 1)[1].rsplit("}", 1)[0].replace("B x", "4096 x").replace("i : B", "i : 4096")

@@ -149,7 +149,13 @@ def test_everything_to_one_number_and_bounds() -> None:
   ^bb0(%r: !lir.row<f32>):
     %a = {fold("addf", "%r")}
     lir.yield %a : f32
-  }} : !lir.buffer<N x N x f32>, !lir.buffer<f32>""",
+  }} : !lir.buffer<N x N x f32>, !lir.buffer<f32>
+  %v = lir.output @v : !lir.buffer<3000 x f32>
+  lir.reduce (i : 3000 | j : N in [i, N)) ins(%x[0, j]) outs(%v[i]) {{
+  ^bb0(%r: !lir.row<f32>):
+    %a = {fold("addf", "%r")}
+    lir.yield %a : f32
+  }} : !lir.buffer<N x N x f32>, !lir.buffer<3000 x f32>""",
     )
     for n in (1, 19, 70):
         run_everywhere(text, {"x": random((n, n))}, {"N": n}, rtol=1e-4)
