@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 
-from rlx_backends.c_like import arithmetic, function, memory, reductions, vectors
+from rlx_backends.c_like import arithmetic, function, memory, pairs, reductions, vectors
 from rlx_backends.c_like.function import FunctionEmitter
 from rlx_backends.c_like.language import Language
 from rlx_backends.c_like.values import UnsupportedTypeError
@@ -79,9 +79,14 @@ class ModuleEmitter:
                 self.emit_op(f, op)
 
     def emit_op(self, f: FunctionEmitter, op: Operation) -> None:
-        handler = self.handlers.get(type(op))
+        extended = pairs.concerns(op)
+        handler = (pairs.HANDLERS if extended else self.handlers).get(type(op))
         if handler is None:
-            raise f.error(op, "the emitter does not know this operation")
+            message = "the language has no f64" if extended else "the emitter does not know this operation"
+            raise f.error(op, message)
+        if extended:
+            handler(f, op)
+            return
         try:
             for value in (*op.operands, *op.results):
                 if not isinstance(value.type, PtrType):

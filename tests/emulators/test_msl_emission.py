@@ -218,11 +218,11 @@ def test_math_keeps_the_bounds_of_the_cpu(functions: MslProgram, name: str) -> N
 
 
 def test_f64_is_refused_with_its_place() -> None:
-    with pytest.raises(LowerError, match=r"test\.mlir:3:.*arith\.extf: the language has no f64"):
+    with pytest.raises(LowerError, match=r"test\.mlir:2:.*kernel\.func: the language has no f64"):
         MslProgram(
             """
-            kernel.func @f(%x: !kernel.ptr<f32, global>, %a: f32) {
-            %b = arith.extf %a : f32 to f64
+            kernel.func @f(%x: !kernel.ptr<f32, global>, %p: !kernel.ptr<f64, private>, %i: index) {
+            %b = kernel.load %p[%i] : !kernel.ptr<f64, private> -> f64
             kernel.return
             }
             """
@@ -232,3 +232,79 @@ def test_f64_is_refused_with_its_place() -> None:
 def test_an_unknown_op_is_refused_with_its_place() -> None:
     with pytest.raises(LowerError, match=r"test\.mlir:3:.*kernel\.thread_id: the emitter does not know this operation"):
         MslProgram("\nkernel.func @f(%x: !kernel.ptr<f32, global>) {\n%t = kernel.thread_id\nkernel.return\n}")
+
+
+# -- f64 inside a kernel
+
+
+def _pair(code: str, inputs: list[str], lanes: int) -> list[tuple[list[str], str, str]]:
+    """Both floats of a pair %r, as two results."""
+    t = f"vector<{lanes}x"
+    high = f"%th = kernel.cast truncf %r : {t}f64> to {t}f32>"
+    low = f"%tw = kernel.cast extf %th : {t}f32> to {t}f64>\n%td = arith.subf %r, %tw : {t}f64>\n%tl = kernel.cast truncf %td : {t}f64> to {t}f32>"
+    code = code.replace("V<", "T<")
+    for element in ("f64", "f32", "i64"):
+        code = code.replace(f"T<{element}>", f"{t}{element}>")
+    both = [(f"{code}\n{high}", "%th"), (f"{code}\n{high}\n{low}", "%tl")]
+    return [(inputs, "f32", text.replace("%r", "%tr").replace(found, "%r")) for text, found in both]
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 7])
+@pytest.mark.parametrize(
+    ("name", "bound"), [("arith.addf", 46), ("arith.subf", 46), ("arith.mulf", 46), ("math.exp2", 44), ("sitofp", 48)]
+)
+def test_pairs_keep_most_bits_of_f64(run_map: Callable[..., list[np.ndarray]], name: str, bound: int, lanes: int) -> None:
+    rng = np.random.default_rng(1)
+    numbers = rng.integers(-(1 << 40), 1 << 40, 200)
+    x, y = rng.uniform(0.5, 100, 200).astype(np.float32), rng.uniform(0.5, 1, 200).astype(np.float32)
+    # A constant that f32 does not hold makes pairs of which both floats matter.
+    third, wide = 1 / 3, "%ta = kernel.cast extf %x0 : V<f32> to V<f64>\n%tb = kernel.cast extf %x1 : V<f32> to V<f64>\n"
+    wide += f"%ts = arith.constant {third!r} : f64\n%tc = kernel.broadcast %ts : f64 -> V<f64>\n%te = arith.mulf %ta, %tc : V<f64>\n"
+    if name == "sitofp":
+        code, inputs, arrays, exact = "%r = kernel.cast sitofp %x0 : V<i64> to V<f64>", ["i64"], [numbers], numbers.astype(np.float64)
+    elif name == "math.exp2":
+        code = f"{wide}%tf = arith.negf %te : V<f64>\n%r = {name} %tf : V<f64>"
+        inputs, arrays, exact = ["f32", "f32"], [x, y], np.exp2(-(x.astype(np.float64) * third))
+    else:
+        code, inputs, arrays = f"{wide}%r = {name} %te, %tb : V<f64>", ["f32", "f32"], [x, y]
+        product = x.astype(np.float64) * third
+        exact = {"arith.addf": np.add, "arith.subf": np.subtract, "arith.mulf": np.multiply}[name](product, y.astype(np.float64))
+    high, low = run_map(_pair(code, inputs, lanes), [arrays] * 2, lanes)
+    found = high.astype(np.float64) + low.astype(np.float64)
+    scale = np.abs(exact) if name != "arith.subf" else np.abs(x / 3) + np.abs(y)
+    assert (np.abs(found - exact) <= 2.0**-bound * scale).all(), float((np.abs(found - exact) / scale).max())
+
+
+@pytest.mark.parametrize("name", ["math.sin", "math.cos"])
+def test_angles_of_far_positions(run_map: Callable[..., list[np.ndarray]], name: str) -> None:
+    """position · 10000^(-2i/64), as rotary embeddings have it, to the accuracy of f32."""
+    positions = np.repeat(np.array([0, 1, 77, 4095, 131071, 1000003]), 32)
+    pair = np.tile(np.arange(32), 6)
+    step = float(-2 / 64 * np.log2(10000.0))
+    code = f"""
+    %tp = kernel.cast sitofp %x0 : V<i64> to V<f64>
+    %ti = kernel.cast sitofp %x1 : V<i64> to V<f64>
+    %ts = arith.constant {step!r} : f64
+    %tc = kernel.broadcast %ts : f64 -> V<f64>
+    %te = arith.mulf %ti, %tc : V<f64>
+    %tf = math.exp2 %te : V<f64>
+    %ta = arith.mulf %tp, %tf : V<f64>
+    %tr = {name} %ta : V<f64>
+    %r = kernel.cast truncf %tr : V<f64> to V<f32>"""
+    (result,) = run_map([(["i64", "i64"], "f32", code)], [[positions, pair]], 4)
+    exact = {"math.sin": np.sin, "math.cos": np.cos}[name](positions * np.exp2(step * pair))
+    np.testing.assert_allclose(result, exact, rtol=0, atol=1.5e-7)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "%b = arith.extf %a : f32 to f64\n%c = math.sin %b : f64\n%d = arith.negf %c : f64\n%e = arith.truncf %d : f64 to f32",
+        "%b = arith.extf %a : f32 to f64\n%c = arith.divf %b, %b : f64",
+        "%b = arith.extf %a : f32 to f64\n%c = arith.cmpf olt, %b, %b : f64",
+        "%b = arith.extf %h : f16 to f64",
+    ],
+)
+def test_what_pairs_do_not_do_is_refused(text: str) -> None:
+    with pytest.raises(LowerError, match="the language has no f64"):
+        MslProgram(f"kernel.func @f(%x: !kernel.ptr<f32, global>, %a: f32, %h: f16) {{\n{text}\nkernel.return\n}}")
