@@ -1,8 +1,9 @@
 """Runs LIR programs on the launch simulator and compares with the NumPy semantics in float64.
 
 `run_form` is the entry. A program takes the way of its target from the selection of schedules on; the kernels run in checked
-mode, with every buffer an allocation of its own, poisoned, once in order and once with blocks, subgroups and lanes from the last
-to the first: both must give the same bits.
+mode, with every buffer an allocation of its own, poisoned. They run twice: in order with temporaries in the planned arena, and
+with blocks, subgroups and lanes from the last to the first and every temporary an allocation of its own. Both must give the
+same bits.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from rlx_dialects import kernel
 from rlx_dialects.gpu import KernelOp
 from rlx_dialects.gpu.ops import LaunchOp
 from rlx_dialects.kernel.types import byte_size, ptr_type
-from rlx_dialects.lir import BufferType, ConstantOp, FormOp, OutputOp, PackedOp, ScheduleAttr, StateOp, programs
+from rlx_dialects.lir import BufferType, ConstantOp, FormOp, OutputOp, PackedOp, ScheduleAttr, SlotOp, StateOp, programs
 from rlx_dialects.lir.semantics import Buffer, storage_dtype
 from rlx_dialects.lir.semantics.scalars import elements
 from rlx_dialects.rlx import declared_dims, dtypes
@@ -127,6 +128,8 @@ class Compiled:
     kinds: list[str]
     boundaries: dict[str, list[Boundary]]
     arenas: dict[str, Any]
+    slots: dict[str, list[Any]]
+    """The bytes of the temporaries, in the order in which the entry asks for their places."""
     dims: dict[str, list[str]]
     code: bytes
 
@@ -154,9 +157,13 @@ def compile_program(text: str, target: str, schedule: str | None = None, checked
             for form in program.walk():
                 if program.sym_name.data == "main" and isinstance(form, FormOp):
                     form.schedule = ArrayAttr([forced])
-    plan, lower = _passes(target)
-    PassManager(plan, available=get_all_passes(), verify="each").run(module)
-    boundaries, arenas, dims, kinds = {}, {}, {}, []
+    PassManager(_passes(target)[0], available=get_all_passes(), verify="each").run(module)
+    return compile_planned(module, target, checked)
+
+
+def compile_planned(module: ModuleOp, target: str, checked: bool = True) -> Compiled:
+    """The kernels of planned programs, which are lowered in place."""
+    boundaries, arenas, slots, dims, kinds = {}, {}, {}, {}, []
     for program in programs(module):
         name = program.sym_name.data
         listed = []
@@ -168,12 +175,13 @@ def compile_program(text: str, target: str, schedule: str | None = None, checked
             listed.append(Boundary(type(op), symbol.data if symbol is not None else "", kind, values))
         boundaries[name] = listed
         arenas[name] = program.arena.data if program.arena is not None else None
+        slots[name] = [op.result.type.size_bytes for op in program.block.ops if isinstance(op, SlotOp)]
         dims[name] = [dim.symbol.data for dim in declared_dims(program)]
         for form in program.walk():
             if name == "main" and isinstance(form, FormOp) and form.schedule is not None:
                 kinds += [s.kind.data for s in form.schedule.data if isinstance(s, ScheduleAttr)]
-    PassManager(lower, available=get_all_passes(), verify="each").run(module)
-    return Compiled(module, kinds, boundaries, arenas, dims, compile_kernels(module, checked=checked))
+    PassManager(_passes(target)[1], available=get_all_passes(), verify="each").run(module)
+    return Compiled(module, kinds, boundaries, arenas, slots, dims, compile_kernels(module, checked=checked))
 
 
 @dataclass
@@ -209,6 +217,7 @@ class ProgramRun:
         arena = self.compiled.arenas[name]
         size = arena.evaluate(dims) if arena is not None else 0
         self.arena = device.driver.alloc(size) if size else 0
+        self.slots = iter([slot.evaluate(dims) for slot in self.compiled.slots[name]]) if self.reverse else None
         self.status_address = device.upload(self.status)
         self.dim_values = [dims[symbol] for symbol in self.compiled.dims[name]]
         self.dims_address = device.upload(np.array(self.dim_values, np.int64)) if self.dim_values else 0
@@ -273,7 +282,10 @@ class ProgramRun:
         if isinstance(op, kernel.BufferOp):
             return self.buffers[op.number.value.data]
         if isinstance(op, kernel.ArenaOp):
-            return self.arena + operands[0]
+            if self.slots is None:
+                return self.arena + operands[0]
+            size = next(self.slots)
+            return self.device.driver.alloc(size) if size else 0
         if isinstance(op, kernel.DimPointerOp):
             return self.dims_address + 8 * op.number.value.data
         if isinstance(op, kernel.StatusPointerOp):
@@ -366,6 +378,6 @@ def compare(name: str, values: np.ndarray, wanted: np.ndarray, rtol: float, what
 
 
 __all__ = [
-    "TARGETS", "Compiled", "Device", "LaunchError", "ProgramRun", "compare", "compile_program", "parse", "run_everywhere",
-    "run_form",
+    "TARGETS", "Compiled", "Device", "LaunchError", "ProgramRun", "compare", "compile_planned", "compile_program", "parse",
+    "run_everywhere", "run_form",
 ]  # fmt: skip
