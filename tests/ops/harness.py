@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 import rlx
 from rlx_dialects.mir.semantics import NUMPY_DTYPES
+from rlx_runtime.gpu.driver import open_driver
 from tests.differential.native import poisoned, stress
 
 Array = Any
@@ -36,6 +38,18 @@ def model_of(line: str, operands: Sequence[str], results: Sequence[str], dims: S
 
 
 GPUS = ("cuda", "rocm", "metal")
+
+
+@cache
+def has_device(target: str) -> bool:
+    """Whether a GPU target is executed here; else it is emulated."""
+    try:
+        open_driver(target, f"device.{target}").activate()
+    except rlx.TargetError:
+        return False
+    return True
+
+
 _seen: dict[str, int] = {}
 
 
@@ -66,7 +80,7 @@ def check(
     rng = np.random.default_rng(0)
     for target in (*targets, *emulated(line)):
         with stress():
-            options = rlx.Options(emulate=target in GPUS)
+            options = rlx.Options(emulate=target in GPUS and not has_device(target))
             executable = rlx.compile(model, target, options)
             for size in sizes[-2:] if target in GPUS else sizes:
                 arrays = make(rng, size)
