@@ -8,7 +8,7 @@ import os
 import threading
 from collections import deque
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,18 @@ def _scheduler() -> ctypes.CDLL:
     return library
 
 
+_load_lock = threading.Lock()
+
+
+@lru_cache(maxsize=1024)
+def _compiled(text: str) -> tuple[ctypes.CDLL, int, list[KernelSource]]:
+    """The library of a text, its number, and its kernels. A library stays loaded as long as the process lives."""
+    # What a library registers while it is loaded belongs to the module that was numbered last.
+    number = _scheduler().rlx_msl_next_module()
+    path, found = compiler.library(text, number)
+    return ctypes.CDLL(str(path), mode=os.RTLD_LOCAL | os.RTLD_NOW), number, found
+
+
 @dataclass
 class _Module:
     library: ctypes.CDLL
@@ -52,7 +64,6 @@ class MslDriver(SynchronousDriver):
     name = "metal"
     device = "Metal Shading Language through clang"
     dlpack_device: tuple[int, int] | None = (1, 0)
-    _load_lock = threading.Lock()
 
     def __init__(self, reverse: bool = False) -> None:
         self.launch_address: int = ctypes.cast(_scheduler().rlx_msl_launch, ctypes.c_void_p).value or 0
@@ -112,11 +123,8 @@ class MslDriver(SynchronousDriver):
 
     def load(self, code: bytes) -> int:
         """TargetError quotes clang where it does not take the text."""
-        # What a library registers while it is loaded belongs to the module that was numbered last.
-        with self._load_lock:
-            number = _scheduler().rlx_msl_next_module()
-            path, found = compiler.library(code.decode(), number)
-            library = ctypes.CDLL(str(path), mode=os.RTLD_LOCAL | os.RTLD_NOW)
+        with _load_lock:
+            library, number, found = _compiled(code.decode())
         module = next(self._numbers)
         self._modules[module] = _Module(library, number, {kernel.name: kernel for kernel in found})
         return module
