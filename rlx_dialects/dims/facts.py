@@ -235,7 +235,8 @@ class Facts:
                 facts = self.with_symbols(symbols, limits)
             high = facts.bounds(extent)[1]
             symbols.append(SymbolFacts(name, 0, max(0, (INDEX_MAX if high is None else high) - 1)))
-            if not extent.is_const:
+            # Nothing runs over an extent that is never positive, so nothing need be known of its index there.
+            if not extent.is_const and (high is None or high > 0):
                 limits.append((sym(name), extent - 1))
         return self.with_symbols(symbols, limits)
 

@@ -248,3 +248,10 @@ def test_admits():
     assert not FACTS.admits({"B": 1, "S": 512, "P": 3585})
     assert not FACTS.admits({"E": 12})
     assert FACTS.admits({"P": 4000})
+
+
+def test_an_index_over_an_extent_that_is_never_positive() -> None:
+    """The body of such a loop never runs; asking for facts inside it is no contradiction."""
+    facts = Facts([SymbolFacts("S", 1, 7)]).with_iteration({"i": sym("S") // 8, "j": sym("S")})
+    assert facts.bounds(sym("i")) == (0, 0)
+    assert facts.prove_lt(sym("j"), sym("S")) is True
