@@ -135,6 +135,7 @@ def main() -> None:
     args = parser.parse_args()
     import torch  # pyright: ignore[reportMissingImports]
 
+    torch.cuda.set_stream(torch.cuda.Stream())  # the default stream records no graphs
     rates = floors(torch)
     about = f"{torch.cuda.get_device_name()}, torch {torch.__version__}, rlx {rlx.__version__}"
     print(f"# {about}\n\ncopy {rates['copy'] / 1e12:.2f} TB/s; products, TFLOP/s: "
