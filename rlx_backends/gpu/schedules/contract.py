@@ -2,6 +2,7 @@
 
 * `tiled`: a block of threads computes a tile of rows × columns from slices of the depth in shared memory. Any index maps,
   guarded or divided ones too, prologues, several accumulators, symbolic extents.
+* `matrix`: the same with matrix instructions, for operands of 16 bits.
 * `rows`: at most eight rows: the other factor streams by once.
 * `general`: correct for every contract: one thread for each result.
 """
@@ -16,7 +17,7 @@ from xdsl.ir import Attribute
 
 from rlx_backends.base import Pack, Scratch
 from rlx_backends.gpu.kernel_builder import GpuKernelBuilder, runtime_symbols
-from rlx_backends.gpu.schedules import contract_general, contract_rows, contract_tiled
+from rlx_backends.gpu.schedules import contract_general, contract_matrix, contract_rows, contract_tiled
 from rlx_backends.gpu.schedules.contract_plan import ContractPlan, plan_of, reading_of
 from rlx_backends.gpu.schedules.staging import stride_of
 from rlx_backends.support.spaces import Space, rows_of
@@ -58,7 +59,8 @@ def choose(form: FormOp, target: Any, facts: Facts) -> Sequence[ScheduleAttr]:
             return [*found, _rows(form, plan, count, target.facts, facts)]
         if conditional and (low or 0) <= count and plan.columns.dims:
             found.append(_rows(form, plan, count, target.facts, facts, ConstraintAttr.get(rows, "<=", const(count))))
-    return [*found, *_tiles(form, plan, target.facts, facts, conditional)]
+    matrix = contract_matrix.choose(form, plan, target.facts, facts, conditional)
+    return [*found, *(matrix or _tiles(form, plan, target.facts, facts, conditional))]
 
 
 def _rows(
@@ -152,7 +154,9 @@ def scratch(form: FormOp, schedule: ScheduleAttr, target: Any, facts: Facts) -> 
 def lower(kernel: GpuKernelBuilder, form: FormOp, schedule: ScheduleAttr) -> None:
     """Write the kernel for the schedule's kind."""
     assert isinstance(form, ContractOp)
-    if schedule.kind.data == "tiled":
+    if schedule.kind.data == "matrix":
+        contract_matrix.lower(kernel, form, schedule)
+    elif schedule.kind.data == "tiled":
         contract_tiled.lower(kernel, form, schedule)
     elif schedule.kind.data == "rows":
         contract_rows.lower(kernel, form, schedule)
