@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.lit_runner import LitFailure, missing_features, run_file, run_lines
+
+# What tests compile is kept in the checkout, not among what the user compiled.
+os.environ.setdefault("RLX_CACHE_DIR", str(Path(__file__).resolve().parent.parent / ".pytest_cache" / "rlx"))
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
