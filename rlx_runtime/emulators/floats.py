@@ -6,6 +6,7 @@ Values of narrow formats are held in NumPy arrays of a wider type (`float32` for
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -127,13 +128,26 @@ def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def fma64(a: Array, b: Array, c: Array) -> Array:
-    """`a · b + c` of float64, rounded once, but for results near the limits of the exponent (Boldo and Melquiond 2008)."""
+    """`a · b + c` of float64, rounded once (Boldo and Melquiond 2008)."""
     high, low = _two_product(a, b)
     top, rest = _two_sum(c, low)
     upper, lower = _two_sum(high, top)
     total = upper + add_odd(rest, lower)
     plain = a * b + c
-    return np.where(np.isfinite(total), total, plain)
+    total = np.atleast_1d(np.where(np.isfinite(total), total, plain))
+    # Parts of the product below the smallest float, or beyond the largest: by exact fractions.
+    size = np.abs(high)
+    risky = ((size < 1e-250) & (size > 0)) | (size > 1e290) | (np.abs(a) > 1e290) | (np.abs(b) > 1e290) | (np.abs(total) < 1e-290)
+    risky = np.broadcast_to(risky & np.isfinite(a) & np.isfinite(b) & np.isfinite(c), total.shape)
+    for at in zip(*np.nonzero(risky)):
+        x, y, z = (float(np.broadcast_to(v, total.shape)[at]) for v in (a, b, c))
+        exact = Fraction(x) * Fraction(y) + Fraction(z)
+        if exact:
+            try:
+                total[at] = float(exact)
+            except OverflowError:
+                total[at] = np.inf if exact > 0 else -np.inf
+    return total.reshape(np.shape(plain))
 
 
 # -- formats

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -127,3 +128,22 @@ def set_words(data: NDArray[np.uint8], offsets: NDArray[np.int64], values: NDArr
     view = data.view(values.dtype)
     for i in range(count):
         view[offsets // width + i] = values[:, i]
+
+
+def update(data: NDArray[np.uint8], offsets: NDArray[np.int64], dtype: Any, compute: Callable[..., NDArray[Any]],
+           operands: list[NDArray[Any]]) -> NDArray[Any]:  # fmt: skip
+    """Read, compute, write words of an unsigned type, as if the accesses were one after another in the order of the array.
+
+    Accesses to one address take turns: each round takes the first of those that are left at each address. Returns what was there.
+    """
+    old = np.zeros(offsets.size, dtype)
+    order = np.argsort(offsets, kind="stable")
+    ordered = offsets[order]
+    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    turn = np.arange(offsets.size) - np.repeat(first, np.diff(np.r_[first, offsets.size]))
+    for number in range(int(turn.max()) + 1):
+        mine = order[turn == number]
+        raw = words(data, offsets[mine], old.dtype.itemsize, 1)[:, 0]
+        old[mine] = raw
+        set_words(data, offsets[mine], compute(raw, *[operand[mine] for operand in operands])[:, None])
+    return old

@@ -214,3 +214,16 @@ CUDA = {
     "tid": "llvm.nvvm.read.ptx.sreg.tid.x", "bid": "llvm.nvvm.read.ptx.sreg.ctaid.x", "kernel": "ptx_kernel", "attributes": "",
     "barrier": "call void @llvm.nvvm.barrier.cta.sync.aligned.all(i32 0)",
 }
+
+# What keeps LLVM from asking for more registers and arguments than the kernel needs.
+GCN_ATTRIBUTES = " ".join(
+    f'"amdgpu-no-{name}"'
+    for name in (
+        "dispatch-ptr", "queue-ptr", "dispatch-id", "implicitarg-ptr", "workitem-id-y", "workitem-id-z", "workgroup-id-y", "workgroup-id-z",
+        "hostcall-ptr", "multigrid-sync-arg", "heap-ptr", "default-queue", "completion-action", "lds-kernel-id", "flat-scratch-init",
+    )
+) + ' "amdgpu-flat-work-group-size"="1,256" "uniform-work-group-size"="true"'  # fmt: skip
+ROCM = {
+    "tid": "llvm.amdgcn.workitem.id.x", "bid": "llvm.amdgcn.workgroup.id.x", "kernel": "amdgpu_kernel", "attributes": GCN_ATTRIBUTES,
+    "barrier": 'fence syncscope("workgroup") release\n  call void @llvm.amdgcn.s.barrier()\n  fence syncscope("workgroup") acquire',
+}

@@ -11,6 +11,7 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from rlx_runtime.emulators.driver import EmulatedDriver
+from rlx_runtime.emulators.gcn import GcnDriver
 from rlx_runtime.emulators.ptx import PtxDriver
 
 PTX_HEAD = """target triple = "nvptx64-nvidia-cuda"
@@ -19,6 +20,12 @@ declare i32 @llvm.nvvm.read.ptx.sreg.ctaid.x()
 declare i32 @llvm.nvvm.read.ptx.sreg.ntid.x()
 declare void @llvm.nvvm.barrier.cta.sync.aligned.all(i32)
 """
+GCN_HEAD = """target triple = "amdgcn-amd-amdhsa"
+declare i32 @llvm.amdgcn.workitem.id.x()
+declare i32 @llvm.amdgcn.workgroup.id.x()
+declare void @llvm.amdgcn.s.barrier()
+"""
+GCN = ("gfx90a", "gfx942", "gfx1100", "gfx1201")
 
 
 @cache
@@ -44,6 +51,11 @@ def assembly(ir: str, triple: str, cpu: str, features: str = "", opt: int = 3) -
 def ptx(ir: str, cpu: str = "sm_90a", opt: int = 3) -> str:
     """PTX of LLVM text that may use the declarations of `PTX_HEAD`."""
     return assembly(PTX_HEAD + ir, "nvptx64-nvidia-cuda", cpu, opt=opt)
+
+
+def gcn(ir: str, cpu: str = "gfx942", opt: int = 3) -> str:
+    """AMDGCN assembly of LLVM text that may use the declarations of `GCN_HEAD`."""
+    return assembly(GCN_HEAD + ir, "amdgcn-amd-amdhsa", cpu, opt=opt)
 
 
 def ptx_module(body: str, registers: str = "", params: int = 4, variables: str = "", tail: str = "") -> str:
@@ -96,6 +108,11 @@ def run_ptx(text: str, grid: Sequence[int], block: Sequence[int], arguments: Seq
     return run(PtxDriver(serial), text, name, grid, block, arguments, shared)
 
 
+def run_gcn(text: str, grid: Sequence[int], block: Sequence[int], arguments: Sequence[Any], shared: int = 0, name: str = "k",
+            serial: bool = False) -> list[np.ndarray]:  # fmt: skip
+    return run(GcnDriver(serial), text, name, grid, block, arguments, shared)
+
+
 def map_ptx(instructions: str, result: str, *inputs: np.ndarray, width: int = 4, registers: str = "") -> np.ndarray:
     """Runs `instructions` in a thread for each element: inputs are in `%a`, `%b`, `%c` (registers of their width), the result
     comes from `%d` as `result` (a NumPy type)."""
@@ -121,4 +138,4 @@ def map_ptx(instructions: str, result: str, *inputs: np.ndarray, width: int = 4,
 
 def without_barriers(text: str) -> str:
     """The negative control: the same code, its barriers left out."""
-    return re.sub(r"\n\s*(?:bar\.sync|barrier\.sync|s_barrier)[^\n]*", "", text)
+    return re.sub(r"\n\s*(?:bar\.sync|barrier\.sync|s_barrier\w*)\b[^\n]*", "", text)

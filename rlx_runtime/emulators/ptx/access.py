@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlx_runtime.emulators.machine import Step
-from rlx_runtime.emulators.memory import set_words, words
-from rlx_runtime.emulators.ptx.operands import Context, Kind, decode, encode
+from rlx_runtime.emulators.memory import update
+from rlx_runtime.emulators.ptx.operands import Context, decode, encode
 from rlx_runtime.emulators.ptx.threads import Threads
 
 Array = NDArray[Any]
@@ -103,27 +103,8 @@ def _decrement(old: Array, limit: Array) -> Array:
 ATOMICS: dict[str, Callable[[Array, Array], Array]] = {
     "add": np.add, "min": np.minimum, "max": np.maximum, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
     "exch": lambda old, new: new, "inc": _increment, "dec": _decrement,
-    "cas": lambda old, new: new,  # compared in `update`
+    "cas": lambda old, new: new,  # compared in `atomic`
 }  # fmt: skip
-
-
-def update(data: Array, offsets: Array, kind: Kind, compute: Callable[..., Array], operands: list[Array]) -> Array:
-    """Read, compute, write: as if the accesses were one after another, in the order of the array. The old values, raw.
-
-    Accesses to one address take turns: each round takes the first of those that are left at each address.
-    """
-    old = np.zeros(offsets.size, kind.raw)
-    order = np.argsort(offsets, kind="stable")
-    ordered = offsets[order]
-    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    turn = np.arange(offsets.size) - np.repeat(first, np.diff(np.r_[first, offsets.size]))
-    for number in range(int(turn.max()) + 1):
-        mine = order[turn == number]
-        raw = words(data, offsets[mine], kind.bits // 8, 1)[:, 0]
-        old[mine] = raw
-        fresh = compute(raw, *[operand[mine] for operand in operands])
-        set_words(data, offsets[mine], fresh[:, None])
-    return old
 
 
 def atomic(c: Context) -> Step:
@@ -164,7 +145,7 @@ def atomic(c: Context) -> Step:
                 m.set_active(mask)
                 data, offsets = m.place(each, where[chosen] - np.uint64(number << 56), kind.bits // 8)
                 m.set_active(active)
-                old[chosen] = update(data, offsets, raw, compute, [values[chosen] for values in given])
+                old[chosen] = update(data, offsets, raw.dtype, compute, [values[chosen] for values in given])
         target(m, old)
 
     return step

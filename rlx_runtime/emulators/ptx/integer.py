@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlx_runtime.emulators.integers import count_bits, high, highest_bit, reverse_bits
 from rlx_runtime.emulators.machine import Step
 from rlx_runtime.emulators.ptx.operands import Context, Kind, Source
 from rlx_runtime.emulators.ptx.threads import Threads
@@ -40,29 +41,6 @@ def _signed(kind: Kind) -> bool:
 
 
 # -- arithmetic
-
-
-def high64(a: Array, b: Array) -> Array:
-    """The upper half of the product of two uint64."""
-    mask, half = np.uint64(0xFFFF_FFFF), np.uint64(32)
-    a0, a1, b0, b1 = a & mask, a >> half, b & mask, b >> half
-    middle = a1 * b0 + ((a0 * b0) >> half)
-    other = a0 * b1 + (middle & mask)
-    return a1 * b1 + (middle >> half) + (other >> half)
-
-
-def high(a: Array, b: Array, kind: Kind) -> Array:
-    """The upper half of a product of integers."""
-    if kind.bits < 64:
-        wide = np.int64 if _signed(kind) else np.uint64
-        product = np.asarray(a).astype(wide) * np.asarray(b).astype(wide)
-        return (product >> wide(kind.bits)).astype(kind.dtype)
-    a, b = np.broadcast_arrays(np.asarray(a), np.asarray(b))
-    upper = high64(a.astype(np.uint64), b.astype(np.uint64))
-    if _signed(kind):
-        zero = np.uint64(0)
-        upper = upper - np.where(a < 0, b.astype(np.uint64), zero) - np.where(b < 0, a.astype(np.uint64), zero)
-    return upper.astype(kind.dtype)
 
 
 def divide(a: Array, b: Array) -> Array:
@@ -141,7 +119,7 @@ def multiply(c: Context) -> Step:
 
         return simple(c, kind, small)
     if "hi" in opcode:
-        return simple(c, kind, lambda a, b, *rest: high(a, b, kind) + (rest[0] if rest else kind.dtype(0)))
+        return simple(c, kind, lambda a, b, *rest: high(a, b, kind.dtype) + (rest[0] if rest else kind.dtype(0)))
     if mad:
         return simple(c, kind, lambda a, b, d: a * b + d)
     return simple(c, kind, np.multiply)
@@ -216,24 +194,6 @@ def logic(c: Context) -> Step:
     return simple(c, _last(c), {"and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor, "not": np.invert}[name])
 
 
-def count_bits(a: Array) -> Array:
-    """How many bits are set, as int64."""
-    raw = np.ascontiguousarray(a)
-    return np.unpackbits(raw.reshape(-1, 1).view(np.uint8), axis=1).sum(1).reshape(raw.shape).astype(np.int64)
-
-
-def highest_bit(a: Array) -> Array:
-    """The place of the highest bit that is set, as int64; -1 for 0."""
-    result = np.full(np.shape(a), -1, np.int64)
-    rest = np.asarray(a).astype(np.uint64)
-    for step in (32, 16, 8, 4, 2, 1):
-        upper = rest >> np.uint64(step)
-        more = upper != 0
-        result += np.where(more, step, 0)
-        rest = np.where(more, upper, rest)
-    return result + (rest != 0)
-
-
 def bits(c: Context) -> Step:
     """popc, clz, bfind, brev: the result of the first three is 32 bits wide."""
     opcode, kind = c.statement.opcode, _last(c)
@@ -253,13 +213,7 @@ def bits(c: Context) -> Step:
 
         return simple(c, kind, find, (kind,), u32)
 
-    def reverse(a: Array) -> Array:
-        raw = np.ascontiguousarray(a).reshape(-1)
-        flipped = np.packbits(np.unpackbits(raw.reshape(-1, 1).view(np.uint8), axis=1, bitorder="little")[:, ::-1], axis=1,
-                              bitorder="little")  # fmt: skip
-        return flipped.view(raw.dtype).reshape(np.shape(a))
-
-    return simple(c, kind, reverse)
+    return simple(c, kind, reverse_bits)
 
 
 def extract_field(c: Context) -> Step:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlx_runtime.emulators.integers import highest_bit
 from rlx_runtime.emulators.machine import Step
-from rlx_runtime.emulators.ptx.integer import highest_bit
 from rlx_runtime.emulators.ptx.operands import Context, Source
 from rlx_runtime.emulators.ptx.threads import WARP, Threads, together
 
