@@ -12,7 +12,8 @@ from rlx_runtime.dtypes import buffer_bytes, numpy_dtype, pack_i4, unpack_i4
 from rlx_runtime.errors import BindError
 from rlx_runtime.gpu import dlpack
 from rlx_runtime.gpu.driver import Driver
-from rlx_runtime.gpu.memory import Block, Pending
+from rlx_runtime.gpu.memory import Block
+from rlx_runtime.gpu.pending import Pending
 from rlx_runtime.signature import show
 
 _LEGACY_STREAM = 1
@@ -160,13 +161,15 @@ class Array:
         return dlpack.make(self.address, self.shape, self.dtype, device, self._block)
 
     def _hand_over(self, stream: int | None) -> None:
-        if self._pending is None or stream == -1:
-            return
-        self._driver.activate()
+        """Let the consumer's stream wait for what makes the array, and remember that it may use it."""
         if self._driver.dlpack_device == (dlpack.CPU, 0):
             self.wait()  # a consumer on the host knows no streams
-        else:
-            self._pending.event.before(0 if stream in (None, _LEGACY_STREAM) else stream)
+            return
+        consumer = 0 if stream in (None, -1, _LEGACY_STREAM) else stream
+        self._block.lend(consumer)
+        if self._pending is not None and stream != -1:
+            self._driver.activate()
+            self._pending.event.before(consumer)
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:

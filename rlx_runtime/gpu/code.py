@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,8 @@ from rlx_runtime.code import FRAME_LIMIT, HostCode
 from rlx_runtime.errors import Error, PackageError, RuntimeFault, TargetError
 from rlx_runtime.gpu.driver import EXECUTED, Driver, open_driver
 from rlx_runtime.gpu.graphs import Graphs
-from rlx_runtime.gpu.memory import Block, Event, Pending, StatusPool
+from rlx_runtime.gpu.memory import Block, Event
+from rlx_runtime.gpu.pending import Pending, status_words
 from rlx_runtime.manifest import Device, Program
 
 COMPILED_ONLY = "compiled only"
@@ -44,7 +46,6 @@ class Loaded:
             if data:
                 driver.upload(block.address, np.frombuffer(data, np.uint8))
         driver.synchronize()
-        self.status = StatusPool(driver)
 
     def __del__(self) -> None:
         if hasattr(self, "module") and not sys.is_finalizing():
@@ -123,15 +124,17 @@ class DeviceCode(HostCode):
         values: NDArray[np.int64],
         arena_bytes: int,
         stream: int,
-        keep: Sequence[Any],
+        blocks: Sequence[Block],
+        keep: Sequence[Any] = (),
         graphs: bool = False,
     ) -> Pending:
-        """Queue a program whose buffers are in the frame, as a graph if `graphs` and a call like this came before.
+        """Queue a program whose buffers are in the frame, as a graph if `graphs` and a call like this came before. It uses
+        `blocks`, and `keep` must live until it is done.
 
         RuntimeFault if a launch fails.
         """
         driver = frame.driver
-        status = frame.loaded.status.take(stream) if self.device.faults else None
+        status = status_words(driver, stream) if self.device.faults else None
         frame.prepare(values, arena_bytes, stream, status)
 
         def launch() -> None:
@@ -144,10 +147,8 @@ class DeviceCode(HostCode):
             frame.graphs.run((frame.arguments(), dims), stream, launch)
         else:
             launch()
-        pending = Pending(
-            driver, stream, status, frame.loaded.status, lambda words: self.fault(program, words), [keep, frame.arena]
-        )
-        frame.left(pending)
+        pending = Pending(driver, stream, status, [*blocks, *frame.own()], keep, lambda words: self.fault(program, words))
+        frame.left(pending, bool(keep))
         return pending
 
     def fault(self, program: Program, status: Sequence[int]) -> RuntimeFault:
@@ -188,7 +189,7 @@ class DeviceFrame:
         self._device_dims = Block(driver, 8 * dims) if any(dim.runtime for dim in code.manifest.dims) else None
         self._uploaded: bytes | None = None
         self.graphs = Graphs(driver)
-        self._under_way: list[Pending] = []
+        self._under_way: deque[Pending] = deque()
         self._last: Event | None = None
 
     def __del__(self) -> None:
@@ -198,28 +199,27 @@ class DeviceFrame:
             except Error:
                 pass  # as for a Block
 
-    def room(self, kind: str, name: str, nbytes: int) -> Block:
+    def room(self, kind: str, name: str, nbytes: int, stream: int) -> Block:
         """Memory of the frame for an input or output of that many bytes."""
         found = self._room.get((kind, name))
         if found is None or found.nbytes < nbytes:
             self._room.pop((kind, name), None)  # free the old one first
-            found = self._room[kind, name] = Block(self.driver, nbytes)
+            found = self._room[kind, name] = Block(self.driver, nbytes, stream)
         return found
 
     def begin(self, stream: int) -> None:
         """Everything queued on `stream` from now on may use the frame's memory."""
         if self._last is not None:
             self._last.before(stream)
-        self._under_way = [pending for pending in self._under_way if not pending.done()]
-        while len(self._under_way) >= _PENDING_LIMIT:
-            self._under_way.pop(0).event.wait()
+        while self._under_way and (len(self._under_way) >= _PENDING_LIMIT or self._under_way[0].done()):
+            self._under_way.popleft().event.wait()
 
     def prepare(self, values: NDArray[np.int64], arena_bytes: int, stream: int, status: Block | None) -> None:
         """Fill in what differs from call to call."""
         driver = self.driver
         if self.arena is None or self.arena.nbytes < arena_bytes:
-            self.arena = None  # a call under way holds it until it is done
-            self.arena = Block(driver, arena_bytes)
+            self.arena = None  # give the old one back first
+            self.arena = Block(driver, arena_bytes, stream)
         if arena.poison:
             driver.fill(self.arena.address, self.arena.nbytes, 0xFF, stream)
         self.dims[:] = values
@@ -235,7 +235,12 @@ class DeviceFrame:
         """All addresses that launches see."""
         return self.buffers.tobytes() + self._words[[3, 9, 10]].tobytes()
 
-    def left(self, pending: Pending) -> None:
-        """A call was queued."""
-        self._under_way.append(pending)
+    def own(self) -> list[Block]:
+        """The memory of the frame that a call uses, whatever its arguments."""
+        return [block for block in (self.arena, self._device_dims) if block is not None]
+
+    def left(self, pending: Pending, keeps: bool) -> None:
+        """A call was queued; whether it keeps something alive until it is done."""
+        if keeps:
+            self._under_way.append(pending)
         self._last = pending.event

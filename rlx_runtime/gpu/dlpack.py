@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,7 @@ def read(capsule: Any, what: str) -> Described:
     return Described(address, shape, strides, dtype, (tensor.device.type, tensor.device.id), capsule)
 
 
+@cache
 def _dtypes() -> dict[tuple[int, int, int], np.dtype[Any]]:
     found = {(*_type_of(np.dtype(name)), 1): np.dtype(name) for name in _PLAIN}
     return found | {(*_EXTENDED[name], 1): numpy_dtype(name) for name in _EXTENDED}

@@ -40,6 +40,8 @@ class Driver(Protocol):
     """The architecture (`sm_90`, `gfx942`, …); "" if it runs code for any."""
     graphs: bool
     """Whether the work of a call can be captured and replayed."""
+    reuses_memory: bool
+    """Whether memory that is free again is kept for others: not where each allocation is to be watched."""
     dlpack_device: tuple[int, int] | None
     """Type (DLDeviceType) and number that DLPack knows the memory by; (1, 0) for host memory, None if it cannot be shared."""
     launch_address: int
@@ -149,6 +151,7 @@ class SynchronousDriver:
     label = EMULATED
     arch = ""
     graphs = False
+    reuses_memory = False
     dlpack_device: tuple[int, int] | None = None
     _streams = 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +19,9 @@ from rlx_runtime.executable import Artifact, Executable
 from rlx_runtime.gpu.array import Array
 from rlx_runtime.gpu.code import DeviceCode, DeviceFrame
 from rlx_runtime.gpu.driver import Driver
-from rlx_runtime.gpu.memory import Block, Pending
+from rlx_runtime.gpu.memory import Block
 from rlx_runtime.gpu.operands import Operand, check_shape, host_view, is_on_device, operand, stream_handle
+from rlx_runtime.gpu.pending import Pending
 from rlx_runtime.gpu.weights import DeviceWeights
 from rlx_runtime.host_executable import writable
 from rlx_runtime.manifest import TensorSpec
@@ -51,20 +53,20 @@ class _Started:
     pending: Pending
     results: list[Any]
     """an array of the host or of the device for each output"""
-    downloads: list[tuple[TensorSpec, NDArray[Any], int]] = field(default_factory=list)
-    """(spec, array, address of what it gets)"""
+    downloads: list[tuple[TensorSpec, NDArray[Any], Block]] = field(default_factory=list)
+    """(spec, array, what it gets)"""
 
     def finish(self) -> list[Any]:
         """Wait, check for faults, copy; the outputs."""
         self.driver.activate()
         self.pending.check()
-        for spec, array, address in self.downloads:
+        for spec, array, block in self.downloads:
             if spec.dtype == "i4":
                 packed = np.empty(buffer_bytes("i4", array.size), np.uint8)
-                self.driver.download(packed, address)
+                self.driver.download(packed, block.address)
                 array[...] = unpack_i4(packed, array.shape)
             elif array.nbytes:
-                self.driver.download(array, address)
+                self.driver.download(array, block.address)
         self.downloads.clear()
         return self.results
 
@@ -164,7 +166,7 @@ class DeviceExecutable(Executable):
 
     def _zeros(self, spec: TensorSpec, shape: tuple[int, ...]) -> Array:
         driver = self._code.loaded().driver
-        made = Array(driver, Block(driver, buffer_bytes(spec.dtype, int(np.prod(shape, dtype=np.int64)))), shape, spec.dtype)
+        made = Array(driver, Block(driver, buffer_bytes(spec.dtype, math.prod(shape))), shape, spec.dtype)
         if made.nbytes:
             driver.fill(made.address, made.nbytes, 0)
             driver.synchronize()
@@ -245,17 +247,21 @@ class DeviceExecutable(Executable):
         if self._static is None:
             self._static = self._code.static_buffers(self._manifest.main, *_resident(bound, self._code))
         frame.buffers[:] = self._static
-        downloads: list[tuple[TensorSpec, NDArray[Any], int]] = []
-        keep: list[Any] = [self._bound]
+        downloads: list[tuple[TensorSpec, NDArray[Any], Block]] = []
+        blocks: list[Block] = []
         for kind, each in [*(("input", i) for i in inputs), *(("state", s) for s in states), *(("output", o) for o in outputs)]:
             address, owner = self._place(frame, stream, kind, each, own or kind == "state")
-            keep.append(owner)
+            if owner is not None:
+                blocks.append(owner)
             position = self._manifest.main.buffer_index.get((kind, each.spec.name))
             if position is not None:
                 frame.buffers[position] = address
             if each.host is not None and kind != "input":
-                downloads.append((each.spec, each.host, address))
-        pending = self._code.enter(self._manifest.main, frame, plan.values, plan.arena_bytes, stream, keep, self._graphs)
+                assert owner is not None
+                downloads.append((each.spec, each.host, owner))
+        pending = self._code.enter(
+            self._manifest.main, frame, plan.values, plan.arena_bytes, stream, blocks, foreign, self._graphs
+        )
         for each in (*states, *outputs):
             if each.operand is not None and each.operand.array is not None:
                 each.operand.array.mark(pending)
@@ -273,13 +279,16 @@ class DeviceExecutable(Executable):
         driver.wait_on_stream(stream, event)
         driver.free_event(event)
 
-    def _place(self, frame: DeviceFrame, stream: int, kind: str, each: _Given, own: bool) -> tuple[int, Any]:
-        """Where an array lies on the device, and what owns the memory; inputs and states of the host are copied there."""
+    def _place(self, frame: DeviceFrame, stream: int, kind: str, each: _Given, own: bool) -> tuple[int, Block | None]:
+        """Where an array lies on the device, and in which memory of ours; inputs and states of the host are copied there."""
         if each.operand is not None:
-            return each.operand.address, each.operand.keep
+            return each.operand.address, None if each.operand.array is None else each.operand.array.block
         assert each.host is not None
         nbytes = buffer_bytes(each.spec.dtype, each.host.size)
-        block = Block(frame.driver, nbytes) if own and kind != "input" else frame.room(kind, each.spec.name, nbytes)
+        if own and kind != "input":
+            block = Block(frame.driver, nbytes, stream)
+        else:
+            block = frame.room(kind, each.spec.name, nbytes, stream)
         if kind != "output" and nbytes:
             frame.driver.upload(block.address, host_view(contiguous(each.host, each.spec, each.what)), stream)
         return block.address, block
@@ -306,8 +315,8 @@ class DeviceExecutable(Executable):
             elif to_host:
                 found.append(_Given(spec, what, host=np.empty(shape, numpy_dtype(spec.dtype))))
             else:
-                nbytes = buffer_bytes(spec.dtype, int(np.prod(shape, dtype=np.int64)))
-                array = Array(driver, Block(driver, nbytes), shape, spec.dtype)
+                nbytes = buffer_bytes(spec.dtype, math.prod(shape))
+                array = Array(driver, Block(driver, nbytes, stream), shape, spec.dtype)
                 found.append(_Given(spec, what, operand=Operand(array.address, shape, array.nbytes, array, array.block)))
         return found
 

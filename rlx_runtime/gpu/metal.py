@@ -80,6 +80,7 @@ class MetalDriver:
     name = "metal"
     label = EXECUTED
     graphs = False
+    reuses_memory = False
     dlpack_device: tuple[int, int] | None = None  # DLPack passes Metal's buffers, not addresses
 
     def __init__(self, metal: Any, pool: Any) -> None:

@@ -74,6 +74,7 @@ class VendorDriver:
 
     label = EXECUTED
     graphs = True
+    reuses_memory = True
 
     def __init__(self, ordinal: int = 0) -> None:
         self.ordinal = ordinal

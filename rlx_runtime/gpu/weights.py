@@ -76,7 +76,7 @@ def _typed(data: NDArray[np.uint8], spec: TensorSpec) -> NDArray[Any]:
 
 
 def _block(driver: Driver, array: NDArray[Any], stream: int) -> Block:
-    block = Block(driver, array.nbytes)
+    block = Block(driver, array.nbytes, stream)
     if array.nbytes:
         driver.upload(block.address, array, stream)
     return block
@@ -100,9 +100,9 @@ def _prepare(code: DeviceCode, raw: Mapping[str, NDArray[Any]]) -> Resident:
     driver = frame.driver
     read = {name for kind, name in program.buffers if kind == "param"}
     params = {name: _block(driver, raw[name], frame.stream) for name in sorted(used | read)}
-    packed = Block(driver, manifest.packed_bytes)
+    packed = Block(driver, manifest.packed_bytes, frame.stream)
     driver.fill(packed.address, max(packed.nbytes, 1), 0, frame.stream)  # the gaps between two, which are saved too
     frame.buffers[:] = code.static_buffers(program, params, packed)
     values = np.zeros(len(manifest.dims), np.int64)
-    code.enter(program, frame, values, code.plan_prepare(program), frame.stream, [params]).check()
+    code.enter(program, frame, values, code.plan_prepare(program), frame.stream, [*params.values(), packed]).check()
     return Resident({name: params[name] for name in used}, packed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import rlx
 from rlx_runtime.gpu import dlpack
 from rlx_runtime.gpu import driver as drivers
+from rlx_runtime.gpu.memory import release
 from tests.runtime.gpu.conftest import PretendedDevice
 from tests.runtime.gpu.models import EMULATE, TABLE, WEIGHT, cached, floats, lookup, scaled
 
@@ -158,19 +160,53 @@ def test_weights_are_uploaded_once(device: PretendedDevice) -> None:
     assert device.log.count("upload 8") == 2
 
 
-def test_unfinished_calls_keep_what_they_use(exe, device: PretendedDevice) -> None:
-    exe(exe.to_device(floats(3, 7)))
-    device.finished = False
+def test_memory_is_used_again_behind_the_work_that_uses_it(monkeypatch: pytest.MonkeyPatch, device: PretendedDevice) -> None:
+    device.reuses_memory = True
+    exe = rlx.compile(scaled(), "cuda", EMULATE, weights={"w": WEIGHT})
     x = exe.to_device(floats(3, 7))
-    address = x.address
-    exe(x)
-    del x
+    exe(x)[0].wait()
+    address = exe(x)[0].address
+    allocated = len(device.live)
+    device.finished = False
+    device.log.clear()
+    y, z = exe(x)
+    assert address in (y.address, z.address), "the calls are on one stream: nothing has to wait"
+    assert len(device.live) == allocated and not [line for line in device.log if "waits" in line]
+    del y, z
+    exe.submit(x, stream=33)
+    assert "stream 33 waits" in device.log
+    assert len(device.live) == allocated
+    lent, device.log[:] = exe(x)[0], []
+    capsule = lent.__dlpack__(stream=44)
+    del lent
     gc.collect()
-    assert address in device.live
+    assert "record 44" not in device.log
+    del capsule
+    gc.collect()
+    assert "record 44" in device.log
+    np.testing.assert_array_equal(exe(x.to_numpy())[0], x.to_numpy() * WEIGHT)
+    del x
+    kept = len(device.live)
+    release(device)
+    assert len(device.live) < kept
+    device.limit = sum(device.live.values()) + 3 * 2048
+    for rows in (1, 20, 40, 64, 3, 30):  # what is kept of one size makes room for another
+        exe(floats(rows, 7))
+
+
+def test_inputs_of_others_live_until_the_call_is_done(exe, device: PretendedDevice) -> None:
+    exe(floats(3, 7))
+    device.finished = False
+    given = Shared(device, floats(3, 7))
+    watched = weakref.ref(given)
+    exe(given)
+    del given
+    gc.collect()
+    assert watched() is not None
     device.finished = True
     exe(floats(3, 7))
     gc.collect()
-    assert address not in device.live
+    assert watched() is None
 
 
 def test_code_for_another_architecture(device: PretendedDevice) -> None:
