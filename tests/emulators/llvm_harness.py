@@ -18,12 +18,13 @@ from rlx_backends.numpy.lir_executor import run_lir
 from rlx_backends.registry import backend
 from rlx_dialects.gpu import KernelOp
 from rlx_runtime.emulators.driver import LAUNCH, EmulatedDriver
+from rlx_runtime.emulators.gcn import GcnDriver
 from rlx_runtime.emulators.ptx import PtxDriver
 from tests.backends.gpu.harness import Compiled, Device, ProgramRun, compare, compile_program, parse
 
-DRIVERS = {"cuda": PtxDriver}
-STAGES = {"cuda": "ptx"}
-ARCHITECTURES = {"cuda": "sm_90a"}
+DRIVERS = {"cuda": PtxDriver, "rocm": GcnDriver}
+STAGES = {"cuda": "ptx", "rocm": "amdgcn"}
+ARCHITECTURES = {"cuda": "sm_90a", "rocm": "gfx942"}
 
 
 @lru_cache(maxsize=8)
