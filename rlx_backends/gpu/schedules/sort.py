@@ -1,21 +1,24 @@
 """Schedules of `lir.sort` on GPUs: a block sorts a row. Keys carry the positions they came from, which decide between equals.
 
 * `select`: for a small static limit: as many rounds, each of which finds the first element after the one found before.
+* `digits`: for longer limits, `size` at most: digit by digit the key of the last one that is wanted, then a sort of those.
 * `shared`: all elements in shared memory, in a bitonic network; `size` is how many a row has at most.
 * `scratch`: the same in scratch memory, for rows of any length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import IntegerAttr, IntegerType, i32, i64
+from xdsl.dialects.builtin import IntegerAttr, i32, i64
 from xdsl.ir import SSAValue
 
 from rlx_backends.base import Pack, Scratch
 from rlx_backends.gpu.kernel_builder import GpuKernelBuilder, launch_bound
+from rlx_backends.gpu.schedules.sort_digits import BINS, Digits, fits, shared_bytes
+from rlx_backends.gpu.schedules.sort_network import Network
 from rlx_backends.gpu.schedules.teams import BlockTeam, LaneTeam, Partial
 from rlx_backends.support.kernel_builder import total
 from rlx_backends.support.sites import Site, both, load, negated, store
@@ -27,24 +30,29 @@ from rlx_dialects.lir import FormOp, ScheduleAttr, SortOp
 from rlx_passes.support.locations import location_of
 from rlx_runtime.errors import LowerError
 
-ROUNDS = 8
-"""The largest limit for which rounds of selection beat sorting everything."""
+ROUNDS, LONG_ROUNDS = 8, 3
+"""The largest limit for which rounds of selection beat a network; and the search by digits, in a row longer than LONG."""
+LONG = 1024
 SHARED_BYTES = 32768
 """Shared memory that a row may take."""
-i1 = IntegerType(1)
 
 
 def choose(form: FormOp, target: Any, facts: Facts) -> Sequence[ScheduleAttr]:
-    """`select` if a few are kept, `shared` if a row certainly fits."""
+    """`select` if a few are kept, `digits` if some of a long row, `shared` if a row certainly fits."""
     assert isinstance(form, SortOp)
     limit, extent = sort_extent(form, "limit"), sort_extent(form, "reduce")
-    high = facts.bounds(extent)[1]
+    high, most = facts.bounds(extent)[1], facts.bounds(limit)[1]
     gpu = target.facts
-    if limit.is_const and limit.value <= ROUNDS and (high is None or high > gpu.subgroup):
+    memory = min(SHARED_BYTES, gpu.shared_default)
+    long = high is None or high > LONG
+    digits = long and fits(form) and most is not None and most > 0 and shared_bytes(most) <= memory
+    if limit.is_const and limit.value <= (LONG_ROUNDS if digits else ROUNDS) and (high is None or high > gpu.subgroup):
         return [_schedule("select", team=_team(gpu, high))]
+    if digits and most is not None and (high is None or 2 * most <= high):
+        return [_schedule("digits", team=_team(gpu, high), size=most)]
     team = _team(gpu, None if high is None else (high + 1) // 2)
     width = byte_size(key_type(form)) + byte_size(i32)
-    if high is not None and 0 < high * width <= min(SHARED_BYTES, gpu.shared_default):
+    if high is not None and 0 < high * width <= memory:
         return [_schedule("shared", team=team, size=high)]
     return [_schedule("scratch", team=team)]
 
@@ -84,10 +92,11 @@ def lower(kernel: GpuKernelBuilder, form: FormOp, schedule: ScheduleAttr) -> Non
     assert isinstance(form, SortOp)
     b, kind, team = kernel, schedule.kind.data, int_param(schedule, "team")
     limit, extent = sort_extent(form, "limit"), sort_extent(form, "reduce")
-    high = b.facts.bounds(extent)[1]
-    wrong = kind not in ("select", "shared", "scratch") or team % b.gpu.subgroup or team & (team - 1)
-    wrong = wrong or (kind == "select" and not limit.is_const)
-    if wrong or (kind == "shared" and (high is None or high > int_param(schedule, "size"))):
+    most = extent if kind == "shared" else limit
+    high, size = b.facts.bounds(most)[1], int_param(schedule, "size", 0)
+    wrong = kind not in ("select", "digits", "shared", "scratch") or team % b.gpu.subgroup or team & (team - 1)
+    wrong = wrong or (kind == "select" and not limit.is_const) or (kind == "digits" and (team < BINS or not fits(form)))
+    if wrong or (kind in ("shared", "digits") and (high is None or high > size)):
         raise LowerError(f"no schedule {schedule} of a sort", code="bad-schedule", location=location_of(form))
     dims = [(it.symbol.data, it.dim) for it in form.group("parallel")]
     count = total(extent for _, extent in dims)
@@ -96,7 +105,7 @@ def lower(kernel: GpuKernelBuilder, form: FormOp, schedule: ScheduleAttr) -> Non
 
     def row() -> None:
         b.bind_point(dims, b.block_at())
-        _Row(b, form, kind, team, int_param(schedule, "size", 0)).sort()
+        _Row(b, form, kind, team, size).sort()
 
     if bound == count:
         row()
@@ -115,8 +124,9 @@ class _Row:
         self.axis = form.group("reduce")[0].symbol.data
         self.limit = form.group("limit")[0]
         self.extent = b.at(sort_extent(form, "reduce"))
-        self.kept = self.limit.dim
+        self.wanted = b.minimum(b.at(self.limit.dim), self.extent)
         self.kind = kind
+        self.size = size
         if kind == "shared":
             self.key_memory, self.place_memory = b.shared(size, self.keys.type), b.shared(size, i32)
         elif kind == "scratch":
@@ -126,8 +136,10 @@ class _Row:
     def sort(self) -> None:
         if self.kind == "select":
             self._select()
+        elif self.kind == "digits":
+            self._digits(self.size)
         else:
-            self._bitonic()
+            self._network()
 
     def _before(self, first: Sequence[SSAValue], second: Sequence[SSAValue]) -> SSAValue:
         """Whether a (key, position) stands before another: a total order."""
@@ -174,11 +186,11 @@ class _Row:
             b.when(b.test("eq", b.thread(), 0), lambda: self._write(at, first[1]))
             return first
 
-        b.loop(0, b.minimum(b.at(self.kept), self.extent), 1, find, nothing)
+        b.loop(0, self.wanted, 1, find, nothing)
 
-    # -- a bitonic network in which every exchange puts the first one first, so that what is beyond the end never moves
+    # -- networks
 
-    def _bitonic(self) -> None:
+    def _network(self) -> None:
         b = self.b
 
         def fill() -> None:
@@ -188,62 +200,10 @@ class _Row:
 
         b.for_dim(self.axis, b.thread(), self.extent, self.team, fill)
         b.barrier()
-        self.count = b.narrow(self.extent)
-        one = b.constant(1, i32)
+        Network(b, self.team, b.narrow(self.extent), [self.key_memory, self.place_memory], self._before).sort()
+        b.loop(b.thread(), self.wanted, self.team, lambda at: self._write(at, b.load(self.place_memory, at)))
 
-        def merge(shift: SSAValue) -> list[SSAValue]:
-            """Runs of 2^shift elements in pairs: the first step reflects the second run."""
-            half = b.value(arith.ShLIOp(one, b.narrow(shift)))
-            self._exchange(b.narrow(shift), b.value(arith.SubiOp(b.value(arith.ShLIOp(half, one)), one)))
-
-            def halve(step: SSAValue) -> None:
-                down = b.narrow(b.sub(b.sub(shift, 1), step))
-                self._exchange(down, b.value(arith.ShLIOp(one, down)))
-
-            b.loop(0, shift, 1, halve)
-            return [b.add(shift, 1)]
-
-        def unsorted(shift: SSAValue) -> SSAValue:
-            return b.cmp("ult", b.value(arith.ShLIOp(one, b.narrow(shift))), self.count)
-
-        b.repeat([b.index(0)], unsorted, merge)
-
-        def result(at: SSAValue) -> None:
-            self._write(at, b.load(self.place_memory, at))
-
-        b.loop(b.thread(), b.minimum(b.at(self.kept), self.extent), self.team, result)
-
-    def _exchange(self, shift: SSAValue, mask: SSAValue) -> None:
-        """Elements whose numbers differ by `mask`, the lower one with bit `shift` clear, are put in order."""
+    def _digits(self, limit: int) -> None:
         b = self.b
-        one = b.constant(1, i32)
-
-        def op(kind: Callable[..., Any], x: SSAValue, y: SSAValue) -> SSAValue:
-            return b.value(kind(x, y))
-
-        half, above = op(arith.ShLIOp, one, shift), op(arith.AddiOp, shift, one)
-        low = op(arith.SubiOp, half, one)
-        # How many numbers below the count have the bit clear.
-        whole = op(arith.ShLIOp, op(arith.ShRUIOp, self.count, above), shift)
-        rest = op(arith.MinUIOp, op(arith.AndIOp, self.count, op(arith.OrIOp, low, half)), half)
-
-        def pair(number: SSAValue) -> None:
-            at = b.narrow(number)
-            first = op(arith.OrIOp, op(arith.ShLIOp, op(arith.ShRUIOp, at, shift), above), op(arith.AndIOp, at, low))
-            second = op(arith.XOrIOp, first, mask)
-            places = [b.cast("extui", place, INDEX) for place in (first, second)]
-
-            def order() -> None:
-                found = [[b.load(memory, place) for memory in (self.key_memory, self.place_memory)] for place in places]
-
-                def swap() -> None:
-                    for (key, its), place in zip(found, reversed(places), strict=True):
-                        b.store(key, self.key_memory, place)
-                        b.store(its, self.place_memory, place)
-
-                b.when(self._before(found[1], found[0]), swap)
-
-            b.when(b.cmp("ult", second, self.count), order)
-
-        b.loop(b.thread(), b.cast("extui", op(arith.AddiOp, whole, rest), INDEX), self.team, pair)
-        b.barrier()
+        numbers = Digits(b, self.form, self.team, limit, self.extent, self.wanted).sort()
+        b.loop(b.thread(), self.wanted, self.team, lambda at: self._write(at, b.cast("trunci", b.load(numbers, at), i32)))

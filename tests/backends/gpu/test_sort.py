@@ -36,11 +36,26 @@ def rows(count: int, size: int, dtype: str) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("order", ["ascending", "descending"])
 @pytest.mark.parametrize("dtype", ["f32", "bf16", "f16", "i32", "i64", "u8", "bool"])
-@pytest.mark.parametrize(("limit", "kind"), [("N", "shared"), ("1", "select"), ("5", "select"), ("40", "shared")])
+@pytest.mark.parametrize(("limit", "kind"), [("N", "shared"), ("1", "select"), ("40", "digits")])
 def test_sorts_are_stable_and_put_nan_last(order: str, dtype: str, limit: str, kind: str) -> None:
+    kind = "shared" if (dtype, kind) == ("i64", "digits") else kind  # a digit search takes keys of 32 bits
     text = sort(order, {"u8": "ui8", "bool": "i1"}.get(dtype, dtype), limit, n="[40, 2048]" if limit == "40" else "[5, 2048]")
     for size in (40, 200) if limit == "40" else (5, 17, 33, 300):
         run_everywhere(text, rows(3, size, dtype), {"B": 3, "N": size}, rtol=0, kinds=[kind])
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending"])
+@pytest.mark.parametrize("dtype", ["f32", "bf16", "i32", "u32", "i8", "u8", "bool"])
+def test_selection_by_digits(order: str, dtype: str) -> None:
+    """Zeros of both signs are equal, equal keys keep their order, infinities stand before NaN."""
+    text = sort(order, {"u8": "ui8", "u32": "ui32", "bool": "i1"}.get(dtype, dtype), "min(N, 20)")
+    for size in (1, 17, 33, 500):
+        arrays = rows(3, size, dtype)
+        if dtype == "f32" and size > 20:
+            arrays["x"][2, :20] = np.array([0.0, -0.0, np.inf, -np.inf, np.nan] * 4)
+            arrays["x"][2, 20:] = -0.0
+        force = '#lir.schedule<"digits" {team = 256 : i64, size = 20 : i64}>'
+        run_everywhere(text, arrays, {"B": 3, "N": size}, rtol=0, schedule=force)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 31, 33, 64, 129, 1000])
@@ -54,8 +69,9 @@ def test_networks_of_any_length(size: int) -> None:
 def test_selection_by_teams(team: int) -> None:
     for size in (7, 300):
         text = sort("descending", "f32", "7", n="[7, 2048]")
-        force = f'#lir.schedule<"select" {{team = {team} : i64}}>'
-        run_everywhere(text, rows(2, size, "f32"), {"B": 2, "N": size}, rtol=0, schedule=force)
+        for kind in ("select", "digits") if team >= 256 else ("select",):
+            force = f'#lir.schedule<"{kind}" {{team = {team} : i64, size = 7 : i64}}>'
+            run_everywhere(text, rows(2, size, "f32"), {"B": 2, "N": size}, rtol=0, schedule=force)
 
 
 def test_rows_of_any_length_are_sorted_in_scratch() -> None:
@@ -85,7 +101,7 @@ def test_sort_by_a_comparator() -> None:
         run_everywhere(text, {"x": random((4, 19)), "z": np.arange(19)}, {"B": 4, "N": 19}, rtol=0)
 
 
-@pytest.mark.parametrize("schedule", ['"select" {team = 32 : i64}', '"shared" {team = 64 : i64, size = 9 : i64}', '"shared" {team = 8 : i64}'])
+@pytest.mark.parametrize("schedule", ['"select" {team = 32 : i64}', '"shared" {team = 64 : i64, size = 9 : i64}', '"shared" {team = 8 : i64}', '"digits" {team = 256 : i64, size = 9 : i64}'])
 def test_schedules_that_do_not_fit_are_refused(schedule: str) -> None:
     with pytest.raises(LowerError, match="of a sort"):
         compile_program(sort("ascending", "f32", "N"), "cuda", f"#lir.schedule<{schedule}>")
