@@ -47,8 +47,10 @@ SECTOR = 32
 """Bytes that memory moves at least."""
 RESIDENT_THREADS = 1536
 """Threads of a multiprocessor that hide each other's latency."""
-LATENCY, LOOP, ISSUE, SHUFFLE, BARRIER = 600e-9, 200e-9, 10e-9, 15e-9, 80e-9
-"""Seconds: a load; a step of a loop that loads; a further load in flight; a step of combining; a barrier with its stores."""
+LATENCY, LOOP, ISSUE, SHUFFLE, BARRIER = 600e-9, 40e-9, 10e-9, 15e-9, 80e-9
+"""Seconds: a load; a step of a loop of loads; a further load in flight; a step of combining; a barrier with its stores."""
+ALONE = 4
+"""How many times its share of the bandwidth a multiprocessor gets while others are idle."""
 
 
 def choose(form: FormOp, target: Any, facts: Facts) -> Sequence[ScheduleAttr]:
@@ -157,15 +159,16 @@ class _Choice:
         carried = max(RowStages(self.form, Clashes(self.space)).carried(), 1)
         return steps if steps <= STEPS and steps * lanes * carried <= REGISTERS else 0
 
-    def _time(self, traffic: float, vectors: int, team: int, steps: int, threads: int, barriers: int) -> float:
+    def _time(self, traffic: float, vectors: int, team: int, steps: int, threads: int, blocks: float, barriers: int) -> float:
         """Seconds: what a thread waits for, as often as threads must wait for their turn, and what memory takes."""
         each = -(-vectors // team)
         passes = max(1, self.stages.passes)
-        wait = LATENCY + each * ISSUE if steps else each * passes * LOOP
+        wait = LATENCY + each * ISSUE if steps else passes * (LATENCY + each * LOOP)
         if team > 1:
             wait += len(self.kinds) * log2(team) * SHUFFLE + barriers * passes * BARRIER
         turns = max(1.0, threads / (self.gpu.multiprocessors * RESIDENT_THREADS))
-        return wait * turns + traffic * self.rows * self._typical() / self.gpu.bandwidth
+        share = min(1.0, ALONE * blocks / self.gpu.multiprocessors)
+        return wait * turns + traffic * self.rows * self._typical() / (self.gpu.bandwidth * share)
 
     def _static(self, lanes: int = 1) -> int | None:
         count = rows_of(self.axes)
@@ -194,8 +197,9 @@ class _Choice:
             steps = self._steps(static, team, lanes)
             run = lanes * team if vectors > team else SECTOR
             traffic = self._traffic(last.name, run, again=not steps)
-            time = self._time(traffic, vectors, team, steps, self.rows * team, barriers=int(team > self.gpu.subgroup))
             rows = 1 if team > self.gpu.subgroup else max(1, BLOCK // team)
+            barriers = int(team > self.gpu.subgroup)
+            time = self._time(traffic, vectors, team, steps, self.rows * team, self.rows / rows, barriers)
             found.append((time, schedule("rows", last.name, team=team, rows=rows, lanes=lanes, steps=steps)))
         return found
 
@@ -215,8 +219,9 @@ class _Choice:
                     continue
                 steps = self._steps(static, team, lanes) if self.axes else 0
                 traffic = self._traffic(name, (width if team > 1 else BLOCK) * lanes, again=not steps)
-                time = self._time(traffic, points, team, steps, self.rows // lanes * team, barriers=int(log2(team)))
                 columns = width if team > 1 else BLOCK
+                threads = self.rows // lanes * team
+                time = self._time(traffic, points, team, steps, threads, threads / (columns * team), int(log2(team)))
                 found.append((time, schedule("columns", name, team=team, columns=columns, lanes=lanes, steps=steps)))
         return found
 
