@@ -9,6 +9,7 @@ from typing import Any
 from rlx._version import __version__
 
 _MODULE_OF = {
+    "Array": "rlx_runtime.gpu.array",
     "BindError": "rlx_runtime.errors",
     "CacheError": "rlx_runtime.errors",
     "Executable": "rlx_runtime",

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import rlx
-from rlx_runtime.gpu.array import Array
 from tests.runtime.gpu.models import EMULATE, TABLE, WEIGHT, cached, floats, lookup, prepared, scaled
 
 TARGETS = ("cuda", "rocm", "metal")
@@ -48,7 +47,7 @@ def test_device_arrays(exe: rlx.Executable) -> None:
     x = floats(3, 7)
     on_device = exe.to_device(x)
     y, z = exe(on_device)
-    assert isinstance(y, Array) and isinstance(z, Array)
+    assert isinstance(y, rlx.Array) and isinstance(z, rlx.Array)
     assert (y.shape, y.dtype, len(y), y.nbytes) == ((3, 7), np.float32, 3, 84)
     check((y.to_numpy(), np.asarray(z)), x)
     check((np.from_dlpack(y), np.from_dlpack(z)), x)
@@ -88,7 +87,7 @@ def test_an_array_is_overwritten_as_a_whole(exe: rlx.Executable) -> None:
 def test_states_and_runtime_dims(target: str, from_device: bool) -> None:
     exe = rlx.compile(cached(), target, EMULATE)
     state = exe.new_state()
-    assert isinstance(state["k"], Array) and not state["k"].to_numpy().any()
+    assert isinstance(state["k"], rlx.Array) and not state["k"].to_numpy().any()
     wanted = np.zeros((1, 2, 16, 3), np.float32)
     copies = {"k": wanted.copy()}
     for past, length in ((0, 3), (5, 1), (8, 4)):
@@ -188,6 +187,18 @@ def test_without_a_device(tmp_path: Path) -> None:
     for call in (lambda: exe(floats(3, 7)), lambda: rlx.load(tmp_path / "m.rlxpkg").bind({"w": WEIGHT})(floats(3, 7))):
         with pytest.raises(rlx.TargetError, match=r"(?s)libcuda.*emulate=True"):
             call()
+
+
+def test_the_artifact_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLX_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("RLX_CACHE", "1")
+    made = {target: rlx.compile(scaled(), target, EMULATE) for target in TARGETS}
+    monkeypatch.setattr("rlx.executables._lower", lambda *_: pytest.fail("compiled although the artifact was cached"))
+    x = floats(3, 7)
+    for target, first in made.items():
+        again = rlx.compile(scaled(), target, EMULATE, weights={"w": WEIGHT})
+        assert dict(again.objects) == dict(first.objects)
+        check(again(x), x)
 
 
 def test_nothing_to_emulate() -> None:
