@@ -40,8 +40,12 @@ REGISTERS = 64
 """32-bit registers that the sums of a thread may take."""
 FEW_ROWS = (1, 8)
 """Rows that stay in registers."""
-MIN_SEGMENT = 64
-"""Bytes that neighbouring threads read at least."""
+MAX_ROWS = 16
+"""Rows that stay in registers where their number is known."""
+SEGMENTS = (128, 64, 32)
+"""Bytes of a row of columns that neighbouring threads read: fewer where that would leave multiprocessors without work."""
+IN_FLIGHT = 448
+"""Threads that a multiprocessor needs for its share of the bandwidth."""
 
 
 def choose(form: FormOp, target: Any, facts: Facts) -> Sequence[ScheduleAttr]:
@@ -54,6 +58,8 @@ def choose(form: FormOp, target: Any, facts: Facts) -> Sequence[ScheduleAttr]:
     low, high = facts.bounds(rows)
     conditional = not rows.symbols & runtime_symbols(form)
     found: list[ScheduleAttr] = []
+    if high is not None and low == high <= MAX_ROWS:
+        return [_rows(form, plan, max(1, high), target.facts, facts)]
     for count in FEW_ROWS:
         if high is not None and high <= count:
             return [*found, _rows(form, plan, count, target.facts, facts)]
@@ -87,9 +93,20 @@ def _rows(
     else:
         operands = {number for _, right in plan.pairs for number in right.operands}
         bytes_each = lanes * min((byte_size(_element(form, number)) for number in operands), default=4)
-        while span * bytes_each > MIN_SEGMENT and blocks() < gpu.multiprocessors:
-            span //= 2
-    numbers = {"rows": rows, "lanes": lanes, "span": span}
+        for number, segment in enumerate(SEGMENTS):
+            span = max(1, min(span, segment // bytes_each))
+            if blocks() << number >= gpu.multiprocessors:
+                break
+        # Larger blocks where there are too few, as far as registers and depth go.
+        most = gpu.max_threads if rows * lanes * words <= 16 and len(plan.pairs) == 1 else threads
+        depth = space.size(plan.depth.extent)
+        while (
+            threads * 2 <= most
+            and blocks() * threads < IN_FLIGHT * gpu.multiprocessors
+            and threads * 2 // span * contract_rows.GROUP <= depth
+        ):
+            threads *= 2
+    numbers = {"rows": rows, "lanes": lanes, "span": span, "threads": threads}
     params: dict[str, Attribute] = {name: IntegerAttr(number, i64) for name, number in numbers.items()}
     return ScheduleAttr.get("rows", {**params, "along": StringAttr(along)}, condition)
 

@@ -1,8 +1,9 @@
 """`lir.contract` of few rows: the column factor, usually weights, streams by once, in vectors; every row stays in registers.
 
 Along the depth, `span` threads (whole subgroups) share a column and combine by reductions of subgroups; along the columns,
-`span` threads lie next to each other, and the threads of a block share the depth. What the subgroups of a block have is
-summed in shared memory, in order.
+`span` threads lie next to each other, and the threads of a block share the depth: each takes several neighbouring depths at
+a time, so that it reads the rows in vectors and has as many vectors of the columns on their way. What the subgroups of a
+block have is summed in shared memory, in order.
 """
 
 from __future__ import annotations
@@ -13,25 +14,32 @@ from xdsl.ir import SSAValue
 
 from rlx_backends.gpu.kernel_builder import GpuKernelBuilder
 from rlx_backends.gpu.schedules.contract_epilogue import Epilogue
-from rlx_backends.gpu.schedules.contract_inner import accumulator_kind, multiply, zero
+from rlx_backends.gpu.schedules.contract_inner import accumulator_kind, converted, multiply, zero
 from rlx_backends.gpu.schedules.contract_plan import ContractPlan, Factor, batch_point, plan_of
 from rlx_backends.support.kernel_builder import total
-from rlx_backends.support.regions import Region, block_args
+from rlx_backends.support.regions import Region, block_args, needed_ops
 from rlx_backends.support.sites import Site, full, load
 from rlx_backends.support.spaces import int_param, text_param
-from rlx_dialects.dims import DimExpr, ceildiv, floordiv, sym
+from rlx_dialects.dims import DimExpr, ceildiv, const, floordiv, mod, sym
 from rlx_dialects.kernel.types import is_float
 from rlx_dialects.kernel.vector import ExtractOp
-from rlx_dialects.lir import ContractOp, ScheduleAttr
+from rlx_dialects.lir import ContractOp, ReadOp, ScheduleAttr
 
 THREADS = 256
+"""Threads of a block where the schedule does not say."""
 UNROLL = 4
-"""Vectors of weights that a thread has on their way."""
+"""Vectors along the depth that a thread has on their way."""
+GROUP = 8
+"""Neighbouring depths of a thread whose vectors lie along the columns, all on their way at once."""
 ROW_TILE, COLUMN_TILE, COLUMN, DEPTH, LANE = "tile.row", "tile.column", "row.column", "row.depth", "row.lane"
+DEPTHS, STEP = "row.depths", "row.step"
 
 
 def lower(kernel: GpuKernelBuilder, form: ContractOp, schedule: ScheduleAttr) -> None:
-    """Write the kernel: `rows` in registers, `along` the depth or the columns ("side"), `lanes` of a vector, `span` threads."""
+    """Write the kernel: `rows` in registers, `along` the depth or the columns ("side"), `lanes` of a vector, `span` threads.
+
+    Of the block's `threads`, that many are neighbours.
+    """
     plan = plan_of(form, kernel.facts)
     assert plan is not None, "choose gives rows to what has a plan"
     _Rows(kernel, form, schedule, plan).write()
@@ -41,12 +49,13 @@ class _Rows:
     def __init__(self, b: GpuKernelBuilder, form: ContractOp, schedule: ScheduleAttr, plan: ContractPlan):
         self.b, self.form, self.plan = b, form, plan
         self.rows, self.lanes, self.span = (int_param(schedule, name) for name in ("rows", "lanes", "span"))
+        self.threads = int_param(schedule, "threads", THREADS)
         self.deep = text_param(schedule, "along") == "depth"
-        self.parts = self.span if self.deep else THREADS // self.span
+        self.parts = self.span if self.deep else self.threads // self.span
         """Threads that share the depth of one column."""
-        self.width = THREADS // self.span if self.deep else self.span * self.lanes
+        self.width = self.threads // self.span if self.deep else self.span * self.lanes
         """Columns of a block."""
-        self.sums_of = THREADS // b.gpu.subgroup // (self.width if self.deep else 1)
+        self.sums_of = self.threads // b.gpu.subgroup // (self.width if self.deep else 1)
         """Sums of one column that meet in shared memory."""
         self.kinds = [accumulator_kind(left.value.type) for left, _ in plan.pairs]
         self.batch, self.point = batch_point(b, plan)
@@ -56,8 +65,11 @@ class _Rows:
         self.column_units = columns if self.deep else floordiv(columns, self.lanes)
         row_names = {f"row.{r}": plan.rows.extent for r in range(self.rows)}
         b.declare({ROW_TILE: self.row_tiles, COLUMN_TILE: self.column_tiles, COLUMN: self.column_units, DEPTH: self.units,
-                   LANE: self.lanes, **row_names})  # fmt: skip
+                   LANE: self.lanes, DEPTHS: floordiv(depth, GROUP), STEP: GROUP, **row_names})  # fmt: skip
         b.bind(LANE, 0)
+        b.bind(STEP, 0)
+        gathered = [isinstance(op, ReadOp) for f in plan.factors for op in needed_ops(form.body.block, [f.value])]
+        self.grouped = not self.deep and not any(gathered)
         self.epilogue = Epilogue(b, form, plan, self.point, 1)
         whole, self.elements = block_args(form.body.block.args, b.ins)
         self.region = Region(b, form.body.block, whole)
@@ -69,7 +81,7 @@ class _Rows:
         tiles = [*self.batch, (ROW_TILE, self.row_tiles), (COLUMN_TILE, self.column_tiles)]
         count = total(extent for _, extent in tiles)
         grid = b.grid_extent(count)
-        b.launch([grid], [THREADS])
+        b.launch([grid], [self.threads])
 
         def block() -> None:
             b.bind_point(tiles, b.block_at())
@@ -90,7 +102,8 @@ class _Rows:
         first = b.mul(b.at(sym(ROW_TILE)), self.rows)
         for r in range(self.rows):
             b.bind(f"row.{r}", b.minimum(b.add(first, r), b.at(self.plan.rows.extent - 1)))
-        sums = self._sums(part)
+        start = [zero(b, p[0].value.type, self.shape) for p in self.plan.pairs for _ in range(self.rows)]
+        sums = self._grouped(part, start) if self.grouped else self._sums(part, b.index(0), start)
         if self.deep:
             self._share_deep(sums, place, part)
         else:
@@ -100,11 +113,55 @@ class _Rows:
 
     # -- sums
 
-    def _sums(self, part: SSAValue) -> Sequence[SSAValue]:
-        """This thread's sums: for each accumulator and row a vector."""
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.lanes,) if self.lanes > 1 else ()
+
+    def _grouped(self, part: SSAValue, start: Sequence[SSAValue]) -> Sequence[SSAValue]:
+        """This thread's sums over groups of neighbouring depths: for each accumulator and row a vector."""
         b, parts = self.b, self.parts
-        shape = (self.lanes,) if self.lanes > 1 else ()
-        start = [zero(b, pair[0].value.type, shape) for pair in self.plan.pairs for _ in range(self.rows)]
+        depth = self.plan.depth.extent
+        groups = floordiv(depth, GROUP)
+        count = b.apply(ceildiv(sym("n") - sym("p"), parts), {"n": b.at(groups), "p": part})
+
+        def body(i: SSAValue, *sums: SSAValue) -> Sequence[SSAValue]:
+            b.bind(DEPTHS, b.add(part, b.mul(i, parts)))
+            now = list(sums)
+            columns = {f: [self._column(f, sym(DEPTHS) * GROUP + u) for u in range(GROUP)]
+                       for f in self.plan.factors if f.along_columns}  # fmt: skip
+            rows = {(f, r): self._row_vector(f, r) for f in self.plan.factors if not f.along_columns for r in range(self.rows)}
+            for number, (left, right) in enumerate(self.plan.pairs):
+                for u in range(GROUP):
+                    for r in range(self.rows):
+                        at = number * self.rows + r
+                        value = b.value(ExtractOp(rows[left, r], u))
+                        value = b.broadcast(value, self.shape) if self.lanes > 1 else value
+                        now[at] = multiply(b, value, columns[right][u], now[at])
+            return now
+
+        sums = b.loop(0, b.maximum(count, 0), 1, body, start)
+        if b.facts.simplify(mod(depth, GROUP)) == const(0):
+            return sums
+        return self._sums(part, b.at(groups * GROUP), sums)
+
+    def _column(self, factor: Factor, depth: DimExpr) -> SSAValue:
+        vector = sym(LANE) if self.lanes > 1 else DimExpr(())
+        value = self._factor(factor, sym(COLUMN) * self.lanes + vector, depth, LANE, self.lanes)
+        return self._summed(value, factor)
+
+    def _row_vector(self, factor: Factor, row: int) -> SSAValue:
+        value = self._factor(factor, sym(f"row.{row}"), sym(DEPTHS) * GROUP + sym(STEP), STEP, GROUP)
+        return self._summed(value, factor)
+
+    def _summed(self, value: SSAValue, factor: Factor) -> SSAValue:
+        """In the type that products are summed in, once for all that multiply it."""
+        kind = accumulator_kind(factor.value.type)
+        return converted(self.b, value, kind) if is_float(kind) else value
+
+    def _sums(self, part: SSAValue, first: SSAValue, start: Sequence[SSAValue]) -> Sequence[SSAValue]:
+        """`start` and the products of every `parts`-th depth from `first` on."""
+        b, parts = self.b, self.parts
+        part = b.add(first, part)
         count = b.apply(ceildiv(sym("n") - sym("p"), parts), {"n": b.at(self.units), "p": part})
         unrolled = b.whole(b.maximum(count, 0), UNROLL)
 
@@ -134,14 +191,18 @@ class _Rows:
         return now
 
     def _value(self, factor: Factor, row: int) -> SSAValue:
-        b, plan = self.b, self.plan
         vector = sym(LANE) if self.lanes > 1 else DimExpr(())
         depth = sym(DEPTH) * self.lanes + vector if self.deep else sym(DEPTH)
         side = sym(f"row.{row}")
         if factor.along_columns:
             side = sym(COLUMN) if self.deep else sym(COLUMN) * self.lanes + vector
+        return self._factor(factor, side, depth, LANE, self.lanes)
+
+    def _factor(self, factor: Factor, side: DimExpr, depth: DimExpr, lane: str, lanes: int) -> SSAValue:
+        """A factor's values where symbol `lane` runs along the lanes of a vector."""
+        b, plan = self.b, self.plan
         point = {**self.point, **plan.side(factor).point(side), **plan.depth.point(depth)}
-        site = Site(point, ((LANE, self.lanes),), (None,)) if self.lanes > 1 else Site(point)
+        site = Site(point, ((lane, lanes),), (None,)) if lanes > 1 else Site(point)
         args = {arg: load(b, operand, site) for arg, operand in self.elements.items() if operand.number in factor.operands}
         return full(b, self.region.run(args, site, wanted=[factor.value])[0], site)
 
@@ -199,4 +260,4 @@ class _Rows:
             at = b.add(b.mul(b.at(sym(COLUMN_TILE)), self.width), column)
             self.epilogue.row(b.add(first, row), [(at, sums)])
 
-        b.loop(b.thread(), count, THREADS, result)
+        b.loop(b.thread(), count, self.threads, result)

@@ -30,8 +30,8 @@ SMALL = '#lir.schedule<"tiled" {tile = array<i64: 32, 32, 16>, thread = array<i6
 GENERAL = '#lir.schedule<"general">'
 
 
-def rows(count: int, along: str, lanes: int, span: int) -> str:
-    numbers = f"rows = {count} : i64, lanes = {lanes} : i64, span = {span} : i64"
+def rows(count: int, along: str, lanes: int, span: int, threads: int = 256) -> str:
+    numbers = f"rows = {count} : i64, lanes = {lanes} : i64, span = {span} : i64, threads = {threads} : i64"
     return f'#lir.schedule<"rows" {{{numbers}, along = "{along}"}}>'
 
 
@@ -94,6 +94,14 @@ def test_rows_by_either_axis(target: str, along: str, lanes: int, order: str, co
     for m in (1, 5):
         schedule = rows(count, along, lanes, span)
         run_form(linear(k, n, order), linear_arrays(m, k, n, order), {"M": m}, target=target, schedule=schedule)
+
+
+@pytest.mark.parametrize(("k", "n"), [(8, 8), (203, 36)])
+@pytest.mark.parametrize("threads", [64, 512])
+def test_rows_in_blocks_of_any_size(threads: int, k: int, n: int) -> None:
+    """Depths in groups, with some left over, and threads that have none."""
+    for m, count in ((1, 1), (13, 16)):
+        run_form(linear(k, n), linear_arrays(m, k, n), {"M": m}, schedule=rows(count, "side", 4, 2, threads))
 
 
 @pytest.mark.parametrize("schedule", [None, TILED, rows(8, "side", 1, 16), GENERAL])
