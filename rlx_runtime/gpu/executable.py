@@ -131,7 +131,8 @@ class DeviceExecutable(Executable):
         """The same executable, which replays repeated calls as graphs of the driver: one launch in place of many.
 
         The first call with certain shapes and buffers runs as usual, the second is recorded. It pays where calls come with the
-        same arrays again: host arrays always, device arrays with `out=` and the same inputs. TargetError where there are none.
+        same arrays again: host arrays always, device arrays with `out=` and the same inputs. The default stream (0) records
+        nothing: give `submit` another one. TargetError where there are no graphs.
         """
         if not self.driver.graphs:
             raise TargetError(f"{self.driver.device} records no graphs", code="no-graphs")

@@ -27,8 +27,11 @@ class Graphs:
 
     def run(self, key: Hashable, stream: int, launch: Callable[[], None]) -> None:
         """Do what `launch` queues on `stream`: directly the first time that `key` is seen, recorded the second time, replayed
-        from then on.
+        from then on. The default stream (0) records nothing: what is queued there runs as it is.
         """
+        if not stream:
+            launch()
+            return
         known = key in self._graphs
         graph = self._graphs.pop(key, None)
         if graph is None and known:
