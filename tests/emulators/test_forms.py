@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from tests.backends.gpu import test_attention as attention
+from tests.backends.gpu import test_contract_matrix as matrix
 from tests.backends.gpu.forms import program, random
+from tests.backends.gpu.row_forms import layer_norm, softmax
 from tests.backends.gpu.test_contract import GENERAL, TILED, linear, linear_arrays
+from tests.backends.gpu.test_scan import scan
+from tests.backends.gpu.test_scatter import SCATTER
+from tests.backends.gpu.test_sort import rows, sort
 from tests.emulators.llvm_harness import ARCHITECTURES, run_form
 
 TARGETS = list(ARCHITECTURES)
@@ -50,3 +57,59 @@ def test_map_of_integers(target: str, dtype: str) -> None:
 @pytest.mark.parametrize(("m", "k", "n"), [(1, 40, 72), (17, 33, 65), (70, 64, 64)])
 def test_contract(target: str, schedule: str | None, m: int, k: int, n: int) -> None:
     run_form(linear(k, n), linear_arrays(m, k, n), {"M": m}, target=target, schedule=schedule)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", ["f16", "bf16"])
+def test_contract_by_matrix_instructions(target: str, dtype: str) -> None:
+    source = matrix.linear(40, 72, dtype, "k, n", "f32", True)
+    run_form(source, matrix.arrays(35, 40, 72, dtype, "k, n"), {"M": 35}, target=target, rtol=4e-6)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("order", ["i, j", "j, i"])
+def test_softmax(target: str, order: str) -> None:
+    shape = "B x N" if order == "i, j" else "N x B"
+    source = program({"B": "[1, 64]", "N": "[1, 1024]"}, softmax(shape, order, "i : B | j : N"))
+    for size in (1, 17, 200):
+        x = random((5, size) if order == "i, j" else (size, 5))
+        run_form(source, {"x": x}, {"B": 5, "N": size}, target=target, rtol=5e-6)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("size", [17, 384])
+def test_layer_norm(target: str, size: int) -> None:
+    source = program({"B": "[1, 64]"}, layer_norm(f"B x {size}", str(size), f"{size}.0"))
+    run_form(source, {"x": random((5, size)), "g": random((size,), seed=1)}, {"B": 5}, target=target, rtol=1e-5)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_attention(target: str, dtype: str) -> None:
+    source = attention.attention(2, 1, 32, 32, dtype=dtype)
+    for q, k in ((1, 33), (17, 40)):
+        given = attention.arrays(1, q, k, 2, 1, 32, 32, dtype=dtype)
+        run_form(source, given, {"B": 1, "Q": q, "K": k}, target=target, rtol=1e-5 if dtype == "f32" else 2e-2)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", ["f32", "i64"])
+def test_scan(target: str, dtype: str) -> None:
+    source = program({"B": "[0, 128]", "T": "[0, 512]"}, scan("i, t", "B x T", "B", dtype=dtype))
+    given = {"x": random((5, 17), dtype), "c": random((5,), dtype, 1), "y": random((5, 17), dtype, 2)}
+    run_form(source, given, {"B": 5, "T": 17}, target=target)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(("dtype", "limit"), [("f32", "N"), ("i32", "5")])
+def test_sort(target: str, dtype: str, limit: str) -> None:
+    source = sort("descending", dtype, limit, n="[5, 2048]")
+    run_form(source, rows(3, 33, dtype), {"B": 3, "N": 33}, target=target, rtol=0)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("column", ["j", "19 - j"])
+def test_scatter(target: str, column: str) -> None:
+    source = program({"N": "[0, 99]"}, SCATTER.format(combine="add", dtype="f32", column=column, oob="drop"))
+    given = {"u": random((17, 20)), "i": np.random.default_rng(4).integers(-1, 12, 17), "y": random((11, 20), seed=1)}
+    run_form(source, given, {"N": 17}, target=target, rtol=1e-5)

@@ -196,7 +196,10 @@ class Context:
             if r.count < 2:
                 raise self.malformed(f"{text} has 32 bits, {self.instruction.name} reads 64")
             low, high = self.word(r, 0, scalar), self.word(r, 1, scalar)
-            dtype = kind.dtype
+            dtype, above = kind.dtype, r.number + 1
+            if position == 2 and r.file == "v" and "mad_" in self.instruction.name:
+                # LLVM adds a word to the lower half of a product where only that half is used: the upper one may hold anything.
+                high = lambda m: m.raw_vector(above)  # noqa: E731
 
             def pair(m: Waves) -> Array:
                 return (low(m).astype(np.uint64) | (high(m).astype(np.uint64) << np.uint64(32))).view(dtype)
