@@ -36,10 +36,8 @@ from rlx_dialects.rlx import ConstraintAttr, dtypes
 
 ROW_TILE, COLUMN_TILE, SLICE = "tile.row", "tile.column", "tile.slice"
 OPERANDS = ("bf16", "f16")
-DEPTH = 32
-"""Depths of a slice."""
-SIDES = (128, 64)
-"""Sides of a tile, the largest first."""
+TILES = ((128, 128, 32), (64, 64, 32))
+"""Rows, columns and depths of a tile, the largest first."""
 END_PAD = 4
 """Elements between the rows of sums in shared memory."""
 MIN_DEPTH = 8
@@ -74,7 +72,7 @@ def choose(form: ContractOp, plan: ContractPlan, gpu: GpuFacts, facts: Facts, co
     deep = facts.bounds(plan.depth.extent)[1]
     if shape is None or not plan.rows.dims or not plan.columns.dims or (deep is not None and deep < MIN_DEPTH):
         return []
-    made = [each for side in SIDES if (each := _schedule(plan, gpu, shape, side)) is not None]
+    made = [each for tile in TILES if (each := _schedule(plan, gpu, shape, tile)) is not None]
     if not made:
         return []
     space = Space(form, facts)
@@ -93,22 +91,26 @@ def choose(form: ContractOp, plan: ContractPlan, gpu: GpuFacts, facts: Facts, co
     return [ScheduleAttr.get(small.kind.data, small.params.data, ConstraintAttr.get(rows, "<=", const(limit))), large]
 
 
-def _schedule(plan: ContractPlan, gpu: GpuFacts, shape: MatrixShape, side: int) -> ScheduleAttr | None:
-    """A tile of `side` rows; None if shared memory does not hold it."""
-    width = side // len(plan.pairs)
-    grid = (2, 4) if side == SIDES[0] and gpu.subgroup == 32 else (2, 2)
+def _schedule(plan: ContractPlan, gpu: GpuFacts, shape: MatrixShape, tile: tuple[int, int, int]) -> ScheduleAttr | None:
+    """A tile, with less columns if there are two accumulators; None if shared memory does not hold it.
+
+    Parts of 64 × 64 read least of shared memory for each product. WMMA has them in smaller ones, as its operands take more
+    registers.
+    """
+    side, width, depth = tile[0], tile[1] // len(plan.pairs), tile[2]
+    grid = (2, 4) if side > 64 and shape.family == "wmma" else (2, 2)
     per = side // grid[0], width // grid[1]
     if per[0] % shape.m or per[1] % shape.n:
         return None
     ends = grid[0] * grid[1] * shape.m * (per[1] + END_PAD) * 4 * len(plan.pairs)
-    slot = sum((side if not f.along_columns else width) for f in plan.factors) * (DEPTH + ROW_PAD) * 2
+    sides = [width if f.along_columns else side for f in plan.factors]
     # A matrix that lies across has longer rows, and fewer.
-    slot = max(slot, sum((side if not f.along_columns else width) + ROW_PAD for f in plan.factors) * DEPTH * 2)
+    slot = 2 * sum(max(size * (depth + ROW_PAD), (size + ROW_PAD) * depth) for size in sides)
     most = gpu.shared_max // 2 if gpu.async_copy else gpu.shared_max
     slots = next((count for count in ((4, 3, 2) if gpu.async_copy else (2,)) if count * slot + ends <= most), None)
     if slots is None:
         return None
-    lists = {"tile": (side, width, DEPTH), "grid": grid, "fragment": (shape.m, shape.n, shape.k)}
+    lists = {"tile": (side, width, depth), "grid": grid, "fragment": (shape.m, shape.n, shape.k)}
     params: dict[str, Attribute] = {name: DenseArrayBase.from_list(i64, list(sizes)) for name, sizes in lists.items()}
     return ScheduleAttr.get("matrix", {**params, "slots": IntegerAttr(slots, i64)})
 
