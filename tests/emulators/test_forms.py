@@ -12,7 +12,8 @@ from tests.backends.gpu.row_forms import layer_norm, softmax
 from tests.backends.gpu.test_contract import GENERAL, TILED, linear, linear_arrays
 from tests.backends.gpu.test_scan import scan
 from tests.backends.gpu.test_scatter import SCATTER
-from tests.backends.gpu.test_sort import rows, sort
+from tests.backends.gpu.test_sort import rows as rows_to_sort
+from tests.backends.gpu.test_sort import sort
 from tests.emulators.llvm_harness import ARCHITECTURES, run_form
 
 TARGETS = list(ARCHITECTURES)
@@ -104,7 +105,7 @@ def test_scan(target: str, dtype: str) -> None:
 @pytest.mark.parametrize(("dtype", "limit"), [("f32", "N"), ("i32", "5")])
 def test_sort(target: str, dtype: str, limit: str) -> None:
     source = sort("descending", dtype, limit, n="[5, 2048]")
-    run_form(source, rows(3, 33, dtype), {"B": 3, "N": 33}, target=target, rtol=0)
+    run_form(source, rows_to_sort(3, 33, dtype), {"B": 3, "N": 33}, target=target, rtol=0)
 
 
 @pytest.mark.parametrize("target", TARGETS)
