@@ -84,10 +84,8 @@ def _mfma(arch: str) -> tuple[MatrixShape, ...]:
     found = [MatrixShape("mfma", *mnk, "bf16") for mnk in ((16, 16, 16), (32, 32, 8))]
     found += [MatrixShape("mfma", *mnk, "f16") for mnk in ((16, 16, 16), (32, 32, 8))]
     found += [MatrixShape("mfma", *mnk, "f32") for mnk in ((16, 16, 4), (32, 32, 2))]
-    if arch in ("gfx942", "gfx950"):
-        found += [MatrixShape("mfma", 16, 16, 32, kind) for kind in ("f8e4m3fn", "f8e5m2")]
-    if arch == "gfx950":
-        found += [MatrixShape("mfma", 16, 16, 32, kind) for kind in ("bf16", "f16")]
+    if arch == "gfx950":  # the fp8 of gfx942 is another format, with one zero and no infinity
+        found += [MatrixShape("mfma", 16, 16, 32, kind) for kind in ("bf16", "f16", "f8e4m3fn", "f8e5m2")]
     return tuple(found)
 
 
