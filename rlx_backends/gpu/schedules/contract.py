@@ -98,7 +98,7 @@ def _rows(
             if blocks() << number >= gpu.multiprocessors:
                 break
         # Larger blocks where there are too few, as far as registers and depth go.
-        most = gpu.max_threads if rows * lanes * words <= 16 and len(plan.pairs) == 1 else threads
+        most = gpu.max_threads if rows * lanes * words <= 16 else threads
         depth = space.size(plan.depth.extent)
         while (
             threads * 2 <= most
