@@ -30,9 +30,9 @@ from rlx_dialects.lir import FormOp, ScheduleAttr, SortOp
 from rlx_passes.support.locations import location_of
 from rlx_runtime.errors import LowerError
 
-ROUNDS, LONG_ROUNDS = 8, 3
+ROUNDS, LONG_ROUNDS = 8, 2
 """The largest limit for which rounds of selection beat a network; and the search by digits, in a row longer than LONG."""
-LONG = 1024
+LONG = 256
 SHARED_BYTES = 32768
 """Shared memory that a row may take."""
 
