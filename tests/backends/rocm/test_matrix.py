@@ -1,4 +1,4 @@
-"""Matrix instructions of AMD GPUs: which ones, and that lanes hold every element. Compiled only: the layouts are those of the guides."""
+"""Matrix instructions of AMD GPUs: which ones, that lanes hold every element; MFMA interpreted, WMMA compiled only."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from rlx_dialects.gpu import architectures, facts_for
 from rlx_dialects.gpu.facts import MatrixShape
 from rlx_dialects.kernel.fragment import FragmentType
 from rlx_dialects.rlx import dtypes
+from rlx_runtime.emulators.gcn import GcnDriver
+from tests.backends.gpu_execute import Loaded
 from tests.backends.gpu_kernels import Device
-from tests.backends.gpu_matrix import product
+from tests.backends.gpu_matrix import check, product
 
 CASES = [(arch, shape) for arch in architectures("rocm") for shape in facts_for("rocm", arch).matrix]  # pyright: ignore[reportOptionalMemberAccess]
 INSTRUCTIONS = {
@@ -38,6 +40,13 @@ def test_every_shape_is_one_instruction(arch: str, shape: MatrixShape) -> None:
         assert len(found) == 1, found
         named = INSTRUCTIONS.get((arch, shape.m, shape.k, shape.operand))
         assert named is None or found[0].removesuffix("_e64") == named
+
+
+@pytest.mark.parametrize(("arch", "shape"), [case for case in CASES if case[1].family == "mfma"], ids=str)
+def test_mfma_interpreted(arch: str, shape: MatrixShape) -> None:
+    device = Device("rocm", arch)
+    loaded = Loaded(device, GcnDriver(), "amdgcn", product(device, shape, False, True))
+    check(shape, lambda *arrays: loaded.run("product", 1, *arrays), False, True)
 
 
 @pytest.mark.parametrize(("arch", "shape"), CASES, ids=lambda value: str(getattr(value, "operand", value)))
