@@ -48,7 +48,6 @@ class CudaDriver(VendorDriver):
         "unload": "cuModuleUnload",
         "function": "cuModuleGetFunction",
         "new_stream": "cuStreamCreate",
-        "free_stream": "cuStreamDestroy_v2",
         "synchronize": "cuStreamSynchronize",
         "new_event": "cuEventCreate",
         "record": "cuEventRecord",

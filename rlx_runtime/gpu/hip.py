@@ -40,7 +40,6 @@ class HipDriver(VendorDriver):
         "unload": "hipModuleUnload",
         "function": "hipModuleGetFunction",
         "new_stream": "hipStreamCreateWithFlags",
-        "free_stream": "hipStreamDestroy",
         "synchronize": "hipStreamSynchronize",
         "new_event": "hipEventCreateWithFlags",
         "record": "hipEventRecord",

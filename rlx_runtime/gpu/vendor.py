@@ -31,7 +31,6 @@ _SIGNATURES: dict[str, Sequence[Any]] = {
     "unload": (c_void_p,),
     "function": (_OUT, c_void_p, c_char_p),
     "new_stream": (_OUT, c_uint),
-    "free_stream": (c_void_p,),
     "synchronize": (c_void_p,),
     "new_event": (_OUT, c_uint),
     "record": (c_void_p, c_void_p),
@@ -80,6 +79,7 @@ class VendorDriver:
         self.ordinal = ordinal
         self.device = f"{self.maker} device {ordinal}"
         self.arch = ""
+        self._idle_streams: list[int] = []
         self.dlpack_device: tuple[int, int] | None = (self.dlpack_type, ordinal)
         self._library = self._open()
         self._functions = {role: self._function(role, symbol) for role, symbol in self.symbols.items()}
@@ -225,11 +225,14 @@ class VendorDriver:
     # -- streams and events
 
     def new_stream(self) -> int:
-        return self._new("new_stream", _NON_BLOCKING)
+        try:
+            return self._idle_streams.pop()
+        except IndexError:
+            return self._new("new_stream", _NON_BLOCKING)
 
     def free_stream(self, stream: int) -> None:
-        self.activate()
-        self._call("free_stream", stream)
+        """Keep it for the next one who asks: events that were recorded on a stream cannot be asked once it is destroyed."""
+        self._idle_streams.append(stream)
 
     def synchronize(self, stream: int = 0) -> None:
         self._call("synchronize", stream)

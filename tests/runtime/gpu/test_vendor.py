@@ -103,9 +103,11 @@ def test_what_is_called(monkeypatch: pytest.MonkeyPatch, kind: type[vendor.Vendo
     driver.launch_graph(graph, stream)
     module = driver.load(b"code")
     driver.function(module, "map_0", 200 << 10)
-    for release in (lambda: driver.free_graph(graph), lambda: driver.free_event(event), lambda: driver.free_stream(stream),
-                    lambda: driver.unload(module), lambda: driver.free(address)):  # fmt: skip
+    for release in (lambda: driver.free_graph(graph), lambda: driver.free_event(event), lambda: driver.unload(module),
+                    lambda: driver.free(address)):  # fmt: skip
         release()
+    driver.free_stream(stream)
+    assert driver.new_stream() == stream  # kept: events of a stream that is destroyed cannot be asked
     named = {role for role, symbol in kind.symbols.items() if symbol in library.names()}
     assert set(kind.symbols) - named == {"init", "device_count", "driver_version", "memory_info"}
     if driver.name == "cuda":
