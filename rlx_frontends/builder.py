@@ -15,12 +15,14 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
+from rlx_dialects import mir
 from rlx_dialects.dims import DimExpr
 from rlx_dialects.dims.facts import Facts, SymbolFacts
 from rlx_dialects.mir import ConstantOp
 from rlx_dialects.rlx import ConstraintAttr, DimAttr, StateType, TensorType, dtypes, shaped_type, state, tensor
 from rlx_dialects.rlx.symbols import CONSTRAINTS, DIMS
 from rlx_frontends.builder_ops import OpMethods
+from rlx_frontends.builder_tensors import TensorMethods
 from rlx_frontends.dims import Constraint, Dim, DimLike, merge
 from rlx_frontends.model import Model
 from rlx_runtime.errors import Error, Location, ShapeError, VerifyError
@@ -89,7 +91,7 @@ class Value:
         return self.builder.neg(self)
 
 
-class ModelBuilder(OpMethods):
+class ModelBuilder(OpMethods, TensorMethods):
     """Builds one model.
 
     ```python
@@ -232,6 +234,18 @@ class ModelBuilder(OpMethods):
             result.name_hint = op.name.partition(".")[2]
         return op
 
+    def _mir(self, make: type[mir.MirOp], *args: Any, **options: Any) -> Value | tuple[Value, ...]:
+        """As `_op`, of a MIR op: its results, in a tuple if there are several."""
+
+        def checked(*, facts: Facts) -> Operation:
+            op = make(*args, **options)
+            op.check(mir.Known(facts))
+            return op
+
+        checked.name = make.name  # pyright: ignore[reportFunctionMemberAccess]
+        found = self._values(self._op(checked))
+        return found[0] if len(found) == 1 else found
+
     def _value(self, op: Operation) -> Value:
         return Value(self, op.results[0])
 
@@ -346,7 +360,7 @@ def _shape_error(error: VerifyException, location: Location | None, make: Callab
     return ShapeError(f"{name}: {message}" if isinstance(name, str) else message, location=location, hint=hint or None)
 
 
-_OWN_FILES = frozenset((__file__, sys.modules[OpMethods.__module__].__file__))
+_OWN_FILES = frozenset((__file__, *(sys.modules[mixin.__module__].__file__ for mixin in (OpMethods, TensorMethods))))
 
 
 def _call_site() -> tuple[Location | None, FileLineColLoc]:
