@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import ml_dtypes
 import numpy as np
 from ml_dtypes import int4
 from xdsl.dialects.builtin import IntegerType, ModuleOp
@@ -186,6 +187,8 @@ class _Run:
         shape = tuple(dim.evaluate(self.dims) for dim in kind.dims)
         if array.shape != shape:
             raise BindError(f"'{name}' has shape {array.shape}, needs {shape} for {kind}")
+        if _api_dtype(kind) == ml_dtypes.int4 and array.dtype == np.int8:
+            array = array.astype(ml_dtypes.int4)  # at the boundary an i4 may take a byte
         if array.dtype != _api_dtype(kind) and not self.wide:
             raise BindError(f"'{name}' has dtype {array.dtype}, needs {_api_dtype(kind)}")
         buffer = Buffer.from_array(kind, self.dims, array, wide=self.wide, share=not isinstance(op, StateOp))

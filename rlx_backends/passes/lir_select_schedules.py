@@ -34,6 +34,7 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp, NoneAttr
+from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 from rlx_backends.base import Backend
@@ -41,7 +42,7 @@ from rlx_backends.registry import backend
 from rlx_dialects.dims import sym
 from rlx_dialects.dims.facts import Facts
 from rlx_dialects.lir import AccessAttr, AllocOp, BufferType, CopyOp, FormOp, IterAttr, MapOp, ProgramOp, buffer, programs
-from rlx_dialects.rlx import facts_of
+from rlx_dialects.rlx import dtypes, facts_of
 from rlx_passes.support.locations import location_of
 from rlx_passes.support.region_builder import RegionBuilder
 from rlx_runtime.errors import LowerError
@@ -102,9 +103,22 @@ def select(form: FormOp, chosen: Backend, target: object, facts: Facts) -> FormO
     return made
 
 
+def refuse_packed_elements(op: Operation, chosen: Backend) -> None:
+    """Kernels reach bytes: a buffer of i4, two to a byte, is for `numpy` alone so far."""
+    for value in op.results:
+        if isinstance(value.type, BufferType) and dtypes.dtype_name(value.type.element_type) == "i4":
+            raise LowerError(
+                f"target '{chosen.name}' has no kernels for i4",
+                code="dtype",
+                location=location_of(op),
+                hint="hold the values in i8, or run on target 'numpy'",
+            )
+
+
 def select_in_program(program: ProgramOp, chosen: Backend, target: object) -> None:
     facts = facts_of(program)
     for op in list(program.walk()):
+        refuse_packed_elements(op, chosen)
         if isinstance(op, CopyOp):
             assert op.parent is not None
             made = copy_as_map(op, facts)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.ops.harness import check, floats, integers
+import rlx
+from tests.ops.harness import check, floats, integers, model_of
 
 SIZES = [{"B": 1}, {"B": 3}, {"B": 17}]
 
@@ -92,3 +93,15 @@ def test_dequant_matmul(with_minimum: bool, code: str) -> None:
     kinds = ["B x 48 x f32", f"48 x 7 x {code}", "3 x 7 x f32"] + ["3 x 7 x f32"] * with_minimum
     check(f"mir.dequant_matmul %x0, %x1, %x2{extra[0]}(block = 16)", kinds, ["B x 7 x f32"], oracle, make, dims="B", sizes=SIZES,
           tolerance=1e-5)  # fmt: skip
+
+
+def test_codes_of_four_bits() -> None:
+    """One value in a byte at the boundary. Kernels have no i4: the other targets refuse it, with a place and a way out."""
+    model = model_of("mir.dequant_matmul %x0, %x1, %x2(block = 4)", ["3 x 8 x f32", "8 x 6 x i4", "2 x 6 x f32"], ["3 x 6 x f32"])
+    rng = np.random.default_rng(0)
+    x, q, scale = floats(rng, (3, 8)), integers(rng, (8, 6), -8, 8, "i8"), floats(rng, (2, 6))
+    wanted = x.astype(np.float64) @ (q * np.repeat(scale, 4, 0).astype(np.float64))
+    np.testing.assert_allclose(rlx.compile(model, "numpy")(x, q, scale), wanted, rtol=1e-5, atol=1e-5)
+    for target in ("cpu", "cuda"):
+        with pytest.raises(rlx.LowerError, match=f"<text>:1:1: target '{target}' has no kernels for i4"):
+            rlx.lower(model, target)

@@ -104,7 +104,8 @@ def random_array(rng: np.random.Generator, kind: TensorType, shape: tuple[int, .
     if name == "bool":
         return rng.random(shape) < 0.6
     if name.startswith(("i", "u")):
-        return rng.integers(0 if small or name[0] == "u" else -7, 3 if small else 8, shape).astype(numpy_dtype(name))
+        held = np.int8 if name == "i4" else numpy_dtype(name)  # arrays hold an i4 in a byte
+        return rng.integers(0 if small or name[0] == "u" else -7, 3 if small else 8, shape).astype(held)
     return (rng.random(shape) * 2 + 0.1).astype(numpy_dtype(name)) * rng.choice([-1, 1], shape).astype(numpy_dtype(name))
 
 
